@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import { describeIssues } from './validation.js';
+
+/** Raised when a service's environment is not usable; the message lists every problem, one a line. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+/**
+ * Parses a service's whole environment at once.
+ *
+ * Empty strings count as unset, as docker-compose passes unset variables that way.
+ * @throws ConfigError naming every variable that is wrong, what it holds and what is allowed.
+ */
+export function parseConfig<T extends z.ZodType>(
+  schema: T,
+  env: Record<string, string | undefined>,
+): z.infer<T> {
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const result = schema.safeParse(set);
+  if (result.success) return result.data;
+  const lines = describeIssues(result.error, set).map(
+    ({ field, message, received }) =>
+      `  ${field}: ${message} (received ${JSON.stringify(received) ?? 'nothing'})`,
+  );
+  throw new ConfigError(`The configuration is not usable:\n${lines.join('\n')}`);
+}

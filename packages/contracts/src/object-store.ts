@@ -1,0 +1,52 @@
+import type { Readable } from 'node:stream';
+
+export interface ObjectInfo {
+  /** Path below the store's root, with "/" between the parts. */
+  key: string;
+  sizeBytes: number;
+}
+
+/** What is written: bytes in memory, or a file on this machine. */
+export type ObjectBody = Uint8Array | { file: string };
+
+export interface WriteOptions {
+  contentType?: string;
+  onlyIfAbsent?: boolean;
+  signal?: AbortSignal;
+}
+
+/**
+ * A folder of objects: a bucket's prefix, or a directory. Keys are relative to it.
+ *
+ * Every method rejects with `AppError`: `storage_not_found`, `storage_forbidden`, `storage_unavailable` (retryable),
+ * `uri_forbidden` or `disk_full`.
+ */
+export interface ObjectStore {
+  /** URI of the folder, always with a slash at its end. */
+  readonly uri: string;
+  /** URI of one object. */
+  uriOf(key: string): string;
+  /** Every object below the folder, in the order of their keys. */
+  list(options?: { signal?: AbortSignal }): AsyncIterable<ObjectInfo>;
+  /** Names of the folders directly below `key` (itself without a slash at its end; '' for the root), sorted. */
+  listFolders(key?: string): Promise<string[]>;
+  /** Size of one object, or null where there is none. */
+  stat(key: string): Promise<ObjectInfo | null>;
+  read(key: string, options?: { signal?: AbortSignal }): Promise<Readable>;
+  /** Whole object in memory. @throws AppError('payload_too_large') beyond `maxBytes`. */
+  readBytes(key: string, maxBytes: number): Promise<Uint8Array>;
+  /**
+   * Stores one object and checks that its size arrived. Large files go up in parts.
+   * @returns false, and writes nothing, where `onlyIfAbsent` is set and the object exists.
+   */
+  write(key: string, body: ObjectBody, options?: WriteOptions): Promise<boolean>;
+  /** Removes every object whose key starts with `prefix`; none is no error. */
+  deleteAll(prefix: string): Promise<void>;
+}
+
+/** Opens folders by URI: `s3://bucket/prefix/`, `file:///path/`; `https://` is read-only. */
+export interface ObjectStores {
+  open(folderUri: string): ObjectStore;
+  /** The store of an object's folder, and the object's key in it. */
+  locate(objectUri: string): { store: ObjectStore; key: string };
+}
