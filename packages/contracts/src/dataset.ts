@@ -23,11 +23,9 @@ export const DatasetReport = z.object({
     .string()
     .meta({ description: 'SHA-256 over the split, class and digest of every picture that is used.' }),
   split: z.object({
-    source: z
-      .enum(['folders', 'seeded'])
-      .meta({
-        description: '`folders`: train/ and val/ were there; `seeded`: drawn by the seed, stratified.',
-      }),
+    source: z.enum(['folders', 'seeded']).meta({
+      description: '`folders`: train/ and val/ were there; `seeded`: drawn by the seed, stratified.',
+    }),
     validationSplit: z.number().nullable(),
     seed: z.int().nullable(),
   }),

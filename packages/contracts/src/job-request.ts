@@ -191,14 +191,9 @@ export const TrainingRequest = z
       .min(0)
       .optional()
       .meta({ description: 'Of the epochs, how many train the head alone before the base is unfrozen.' }),
-    validationSplit: z
-      .number()
-      .min(0.01)
-      .max(0.9)
-      .optional()
-      .meta({
-        description: 'Share kept for validation where the data set has no val/ folder; 0.2 by default.',
-      }),
+    validationSplit: z.number().min(0.01).max(0.9).optional().meta({
+      description: 'Share kept for validation where the data set has no val/ folder; 0.2 by default.',
+    }),
     earlyStopping: EarlyStopping.optional(),
     classWeights: ClassWeights.optional(),
     labelSmoothing: z.number().min(0).lt(1).optional(),

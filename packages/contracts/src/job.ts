@@ -43,11 +43,9 @@ export type Runtime = z.infer<typeof Runtime>;
 export const Artifacts = z
   .object({
     uri: z.string().meta({ description: "The job's own folder in the object store." }),
-    files: z
-      .record(z.string(), z.string())
-      .meta({
-        description: 'Main files by name: manifest, model, labels, metrics, report, each with its URI.',
-      }),
+    files: z.record(z.string(), z.string()).meta({
+      description: 'Main files by name: manifest, model, labels, metrics, report, each with its URI.',
+    }),
   })
   .meta({ id: 'Artifacts' });
 export type Artifacts = z.infer<typeof Artifacts>;

@@ -26,21 +26,16 @@ export const PlanLayer = z
   .object({
     name: z.string(),
     type: z.enum(LAYER_TYPES),
-    outputShape: z
-      .array(z.int().nullable())
-      .meta({
-        description:
-          'Without the batch dimension; null where it depends on a number of classes not known yet.',
-      }),
+    outputShape: z.array(z.int().nullable()).meta({
+      description: 'Without the batch dimension; null where it depends on a number of classes not known yet.',
+    }),
     parameters: z
       .int()
       .nullable()
       .meta({ description: 'Null where it depends on a number of classes not known yet.' }),
-    trained: z
-      .boolean()
-      .meta({
-        description: 'True if any stage changes its weights; false if they are frozen, or if it has none.',
-      }),
+    trained: z.boolean().meta({
+      description: 'True if any stage changes its weights; false if they are frozen, or if it has none.',
+    }),
   })
   .meta({ id: 'PlanLayer' });
 export type PlanLayer = z.infer<typeof PlanLayer>;
@@ -48,23 +43,19 @@ export type PlanLayer = z.infer<typeof PlanLayer>;
 /** A run of epochs with one set of trained layers and one optimizer. */
 export const Stage = z
   .object({
-    name: z
-      .enum(['head', 'fine-tune', 'full'])
-      .meta({
-        description:
-          '`head`: the head alone; `fine-tune`: after it, with the base unfrozen; `full`: everything from the start.',
-      }),
+    name: z.enum(['head', 'fine-tune', 'full']).meta({
+      description:
+        '`head`: the head alone; `fine-tune`: after it, with the base unfrozen; `full`: everything from the start.',
+    }),
     epochs: z.int(),
     trainedLayers: z.array(z.string()).meta({ description: 'Layers whose weights change in this stage.' }),
     optimizer: Optimizer,
     learningRate: z.number(),
     schedule: Schedule,
-    cachedLayers: z
-      .int()
-      .meta({
-        description:
-          'How many layers from the input run once per picture, their outputs kept on disk; 0 where every epoch sees new pictures.',
-      }),
+    cachedLayers: z.int().meta({
+      description:
+        'How many layers from the input run once per picture, their outputs kept on disk; 0 where every epoch sees new pictures.',
+    }),
   })
   .meta({ id: 'Stage' });
 export type Stage = z.infer<typeof Stage>;
@@ -104,11 +95,9 @@ export const Plan = z
       seed: z.int(),
       maxDurationSeconds: z.int().nullable(),
     }),
-    notes: z
-      .array(z.string())
-      .meta({
-        description: 'What a user should know before it runs, for example that random weights stay frozen.',
-      }),
+    notes: z.array(z.string()).meta({
+      description: 'What a user should know before it runs, for example that random weights stay frozen.',
+    }),
   })
   .meta({ id: 'Plan' });
 export type Plan = z.infer<typeof Plan>;

@@ -1,0 +1,2 @@
+export { DEFAULT_PRIORITY } from './defaults.js';
+export { type PlanContext, resolvePlan } from './resolve.js';

@@ -1,0 +1,109 @@
+import { AppError, type JobRequest, type PlanLayer, type Schedule, type Stage } from '@headstart/contracts';
+import {
+  defaultHeadEpochs,
+  FINE_TUNE_OPTIMIZER,
+  FROM_RANDOM_OPTIMIZER,
+  HEAD_OPTIMIZER,
+  LEARNING_RATES,
+  SCENARIO_DEFAULTS,
+} from './defaults.js';
+
+const CONSTANT: Schedule = { type: 'constant', warmupEpochs: 0 };
+const DEFAULT_STEP = { everyEpochs: 10, factor: 0.1 };
+
+/**
+ * The runs of epochs: the head alone, then what the scenario unfreezes; or one run.
+ *
+ * A request's optimizer, learning rate and schedule are those of the last stage. The head alone trains with Adam 1e-3.
+ * @param layers base and head in order, `trained` as in the last stage.
+ * @param baseLayerCount how many of them are the base.
+ */
+export function planStages(request: JobRequest, layers: PlanLayer[], baseLayerCount: number): Stage[] {
+  const training = request.training ?? {};
+  const { epochs: defaultEpochs, trainsBase } = SCENARIO_DEFAULTS[request.scenario];
+  const epochs = training.epochs ?? defaultEpochs;
+  const fromRandom = request.model?.weights === 'random';
+  const headEpochs = training.headEpochs ?? (trainsBase && !fromRandom ? defaultHeadEpochs(epochs) : 0);
+  checkHeadEpochs(request, headEpochs, epochs, trainsBase);
+
+  const base = trainsBase ? (fromRandom ? FROM_RANDOM_OPTIMIZER : FINE_TUNE_OPTIMIZER) : HEAD_OPTIMIZER;
+  const optimizer = training.optimizer ?? base.optimizer;
+  const ownRate = optimizer.type === base.optimizer.type ? base.learningRate : LEARNING_RATES[optimizer.type];
+  const augmented = isAugmented(request);
+  const stageOf = (
+    name: Stage['name'],
+    stageEpochs: number,
+    trained: (layer: PlanLayer, index: number) => boolean,
+  ) => {
+    const trainedLayers = layers
+      .filter((layer, index) => layer.trained && trained(layer, index))
+      .map((layer) => layer.name);
+    return {
+      name,
+      epochs: stageEpochs,
+      trainedLayers,
+      cachedLayers: augmented ? 0 : frozenPrefixLength(layers, trainedLayers),
+    };
+  };
+  const settings = {
+    optimizer,
+    learningRate: training.learningRate ?? ownRate,
+    schedule: resolveSchedule(training.schedule),
+  };
+  const isHead = (_: PlanLayer, index: number) => index >= baseLayerCount;
+  if (!trainsBase) return [{ ...stageOf('head', epochs, isHead), ...settings }];
+  if (headEpochs === 0) return [{ ...stageOf('full', epochs, () => true), ...settings }];
+  return [
+    { ...stageOf('head', headEpochs, isHead), ...HEAD_OPTIMIZER, schedule: CONSTANT },
+    { ...stageOf('fine-tune', epochs - headEpochs, () => true), ...settings },
+  ];
+}
+
+/**
+ * How many layers from the input give the same output in every epoch: up to the first that trains or draws at random.
+ * An input alone is no prefix worth keeping.
+ */
+function frozenPrefixLength(layers: PlanLayer[], trainedLayers: string[]): number {
+  const length = layers.findIndex((layer) => trainedLayers.includes(layer.name) || layer.type === 'Dropout');
+  return length <= 1 ? 0 : length;
+}
+
+function isAugmented({ training }: JobRequest): boolean {
+  const settings = training?.augmentation;
+  return (
+    settings !== undefined &&
+    (settings.flip ||
+      settings.shift > 0 ||
+      settings.zoom > 0 ||
+      settings.rotation > 0 ||
+      settings.brightness > 0)
+  );
+}
+
+function resolveSchedule(schedule: Schedule | undefined): Schedule {
+  if (schedule?.type !== 'step') return schedule ?? CONSTANT;
+  return {
+    ...schedule,
+    everyEpochs: schedule.everyEpochs ?? DEFAULT_STEP.everyEpochs,
+    factor: schedule.factor ?? DEFAULT_STEP.factor,
+  };
+}
+
+function checkHeadEpochs(request: JobRequest, headEpochs: number, epochs: number, trainsBase: boolean): void {
+  const received = request.training?.headEpochs;
+  const refuse = (message: string, allowed: string) => {
+    throw new AppError('invalid_request', `training.headEpochs: ${message}`, {
+      errors: [{ field: 'training.headEpochs', message, received, allowed }],
+    });
+  };
+  if (!trainsBase && received)
+    refuse(
+      `the scenario "${request.scenario}" trains nothing but the head; received ${received}. Leave it out.`,
+      '0',
+    );
+  if (headEpochs >= epochs && headEpochs > 0)
+    refuse(
+      `at least one of the ${epochs} epochs must be left for the unfrozen base; received ${headEpochs}.`,
+      `0 to ${epochs - 1}`,
+    );
+}
