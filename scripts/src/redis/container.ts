@@ -1,0 +1,38 @@
+import { REDIS_SETTINGS } from './server.js';
+
+const IMAGE = 'valkey/valkey:8-alpine';
+const START_TIMEOUT_MS = 120_000;
+
+/**
+ * Starts a Valkey server in a container. It is removed when this process ends, however it ends.
+ * @throws Error where there is no container runtime, or the image cannot be had in time.
+ */
+export async function startRedisContainer(): Promise<{ url: string; stop(): Promise<void> }> {
+  const { GenericContainer, Wait } = await import('testcontainers');
+  const starting = new GenericContainer(IMAGE)
+    .withCommand(['valkey-server', ...REDIS_SETTINGS])
+    .withExposedPorts(6379)
+    .withWaitStrategy(Wait.forLogMessage(/Ready to accept connections/))
+    .withStartupTimeout(START_TIMEOUT_MS)
+    .start();
+  const container = await withTimeout(starting, START_TIMEOUT_MS, `${IMAGE} did not start`);
+  return {
+    url: `redis://${container.getHost()}:${container.getMappedPort(6379)}`,
+    async stop() {
+      await container.stop();
+    },
+  };
+}
+
+/** Rejects after `timeoutMs`; testcontainers limits the start, but not the download of an image. */
+export async function withTimeout<T>(work: Promise<T>, timeoutMs: number, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} within ${timeoutMs / 1000} s`)), timeoutMs);
+  });
+  try {
+    return await Promise.race([work, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,24 @@
+import type { TestProject } from 'vitest/node';
+import { findRedis, startOwnRedis } from '../../scripts/src/redis/find.js';
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** A Redis that all tests of a run share: use a QUEUE_PREFIX of your own. `inject('redisUrl')` */
+    redisUrl: string;
+  }
+}
+
+/** Starts a Redis of the test's own, which it may kill. Call `stop` at the end in any case. */
+export async function startRedis(): Promise<{ url: string; stop(): Promise<void>; kill(): void }> {
+  const { url, stop, kill } = await startOwnRedis();
+  if (!kill)
+    throw new Error('A Redis in a container cannot be killed from here: install redis-server for this test.');
+  return { url, stop, kill };
+}
+
+/** vitest's globalSetup: one Redis for the run. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const redis = await findRedis();
+  project.provide('redisUrl', redis.url);
+  return redis.stop;
+}
