@@ -1,0 +1,36 @@
+import { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { JobPayload, JobRecord } from './payload.js';
+
+export const JOBS_QUEUE = 'jobs';
+/** Of a job whose client names none; 1 is taken first. */
+export const DEFAULT_PRIORITY = 500;
+
+export const SECONDS_PER_DAY = 86_400;
+
+/** Opens the queue of jobs. It uses `redis` and leaves it open when it is closed. */
+export function createJobQueue(redis: Redis, prefix: string): Queue<JobPayload> {
+  const queue = new Queue<JobPayload>(JOBS_QUEUE, {
+    connection: redis,
+    prefix,
+    defaultJobOptions: {
+      attempts: 5,
+      backoff: { type: 'exponential', delay: 5000 },
+      removeOnComplete: { age: 7 * SECONDS_PER_DAY },
+      removeOnFail: { age: 30 * SECONDS_PER_DAY },
+    },
+  });
+  // The queue only passes on what its connection reports, and watchRedis reports that; its commands reject themselves.
+  queue.on('error', () => undefined);
+  return queue;
+}
+
+/** @param id without ":" and not all digits, as BullMQ asks; adding the same id twice makes one job. */
+export function addJob(
+  queue: Queue<JobPayload>,
+  id: string,
+  payload: JobPayload,
+  priority: number,
+): Promise<JobRecord> {
+  return queue.add('fine-tune', payload, { jobId: id, priority });
+}

@@ -1,0 +1,30 @@
+import type { Artifacts, EpochMetrics, JobRequest, Plan, Runtime, WebhookEvent } from '@headstart/contracts';
+import type { Job } from 'bullmq';
+
+/** What a job carries through the queue: with BullMQ's own fields the only record of it while it lives. */
+export interface JobPayload {
+  version: 1;
+  request: JobRequest;
+  plan: Plan;
+  /** URI of the model.json that `job:ID` weights stand for, else null. */
+  jobModelUri: string | null;
+  /** Of the HTTP request that made the job; every log line about the job has it. */
+  requestId: string;
+  /** The job's own folder, with a slash at its end. */
+  outputUri: string;
+  metrics: EpochMetrics[];
+  runtime: Runtime | null;
+  artifacts: Artifacts | null;
+  /** ISO time of the first cancel request, which stays set whatever becomes of the job. */
+  canceledAt: string | null;
+}
+
+export interface WebhookPayload {
+  version: 1;
+  url: string;
+  event: WebhookEvent;
+}
+
+/** BullMQ's record of a job. */
+export type JobRecord = Job<JobPayload>;
+export type WebhookRecord = Job<WebhookPayload>;

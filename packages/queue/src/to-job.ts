@@ -1,0 +1,73 @@
+import { AppError, type Job, type JobStatus, Progress } from '@headstart/contracts';
+import { decodeFailure } from './failure.js';
+import type { JobRecord } from './payload.js';
+
+/**
+ * What a client sees of BullMQ's record.
+ *
+ * BullMQ's states become the five of the contract: waiting, prioritized, delayed and paused are `queued`, active is
+ * `running`, completed is `succeeded`, and failed is `failed`, or `canceled` where that is the error's code. A job that
+ * was canceled while no worker had it is `canceled` from that moment on, though its record ends only when a worker
+ * picks it up and drops it.
+ *
+ * @param record as just read; rejects with ioredis's error where Redis does not answer.
+ */
+export async function toJob(record: JobRecord): Promise<Job> {
+  const { data } = record;
+  const status = statusOf(record, await record.getState());
+  const progress = status === 'queued' ? null : (Progress.safeParse(record.progress).data ?? null);
+  const dropped = status === 'canceled' && wasCanceledFirst(record);
+  return {
+    id: record.id ?? '',
+    status,
+    phase: progress?.phase ?? null,
+    progress,
+    metrics: data.metrics,
+    request: data.request,
+    plan: data.plan,
+    artifacts: data.artifacts,
+    error: errorOf(record, status),
+    attempts: record.attemptsStarted,
+    engine: data.runtime?.engine ?? null,
+    device: data.runtime?.device ?? null,
+    priority: record.priority,
+    metadata: data.request.metadata ?? {},
+    createdAt: new Date(record.timestamp).toISOString(),
+    startedAt: dropped ? null : isoOrNull(record.processedOn),
+    finishedAt: dropped ? data.canceledAt : isoOrNull(record.finishedOn),
+  };
+}
+
+function statusOf(record: JobRecord, state: string): JobStatus {
+  const { canceledAt } = record.data;
+  const hasEnded = state === 'completed' || state === 'failed';
+  if (hasEnded && record.finishedOn !== undefined) {
+    // A job that succeeded after a retry still has the reason why the try before failed.
+    if (state === 'completed') return 'succeeded';
+    return decodeFailure(record.failedReason).code === 'canceled' ? 'canceled' : 'failed';
+  }
+  // Ended after the record was read: the record is of the moment before.
+  if (hasEnded || state === 'active')
+    return canceledAt !== null && wasCanceledFirst(record) ? 'canceled' : 'running';
+  return canceledAt === null ? 'queued' : 'canceled';
+}
+
+/** True for a job that was canceled before a worker (last) picked it up: that worker only drops it. */
+function wasCanceledFirst({ data, processedOn }: JobRecord): boolean {
+  return data.canceledAt !== null && (processedOn === undefined || Date.parse(data.canceledAt) < processedOn);
+}
+
+function errorOf(record: JobRecord, status: JobStatus): Job['error'] {
+  if (status === 'failed') return decodeFailure(record.failedReason);
+  if (status === 'canceled') return canceledError().toJobError();
+  return null;
+}
+
+/** The error of every job that was canceled, before or while it ran. */
+export function canceledError(): AppError {
+  return new AppError('canceled', 'The job was canceled. Post it again to run it.');
+}
+
+function isoOrNull(timeMs: number | undefined): string | null {
+  return timeMs === undefined ? null : new Date(timeMs).toISOString();
+}
