@@ -17,7 +17,8 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts'],
           globalSetup: redis,
           testTimeout: 120_000,
-          hookTimeout: 120_000,
+          // A first run may build an S3 server.
+          hookTimeout: 600_000,
         },
       },
       {

@@ -1,3 +1,4 @@
+import { withTimeout } from '../timeout.js';
 import { REDIS_SETTINGS } from './server.js';
 
 const IMAGE = 'valkey/valkey:8-alpine';
@@ -15,6 +16,7 @@ export async function startRedisContainer(): Promise<{ url: string; stop(): Prom
     .withWaitStrategy(Wait.forLogMessage(/Ready to accept connections/))
     .withStartupTimeout(START_TIMEOUT_MS)
     .start();
+  // testcontainers limits the start, but not the download of an image.
   const container = await withTimeout(starting, START_TIMEOUT_MS, `${IMAGE} did not start`);
   return {
     url: `redis://${container.getHost()}:${container.getMappedPort(6379)}`,
@@ -22,17 +24,4 @@ export async function startRedisContainer(): Promise<{ url: string; stop(): Prom
       await container.stop();
     },
   };
-}
-
-/** Rejects after `timeoutMs`; testcontainers limits the start, but not the download of an image. */
-export async function withTimeout<T>(work: Promise<T>, timeoutMs: number, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} within ${timeoutMs / 1000} s`)), timeoutMs);
-  });
-  try {
-    return await Promise.race([work, timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
