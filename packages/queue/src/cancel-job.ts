@@ -2,6 +2,7 @@ import { AppError, ENDED_STATUSES, type Job } from '@headstart/contracts';
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { CancelChannel } from './cancel-channel.js';
+import { findJob } from './job-queue.js';
 import type { JobPayload, JobRecord, WebhookPayload } from './payload.js';
 import { toJob } from './to-job.js';
 import { updatePayload } from './update-payload.js';
@@ -53,7 +54,7 @@ function refuseEnded({ id, status }: Job): void {
 }
 
 async function getRecord({ jobs }: CancelParts, id: string): Promise<JobRecord> {
-  const record = await jobs.getJob(id);
+  const record = await findJob(jobs, id);
   if (record) return record;
   throw jobNotFound(id);
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { JobPayload, JobRecord } from './payload.js';
@@ -25,7 +26,7 @@ export function createJobQueue(redis: Redis, prefix: string): Queue<JobPayload> 
   return queue;
 }
 
-/** @param id without ":" and not all digits, as BullMQ asks; adding the same id twice makes one job. */
+/** @param id from newJobId; adding the same id twice makes one job. */
 export function addJob(
   queue: Queue<JobPayload>,
   id: string,
@@ -34,3 +35,15 @@ export function addJob(
 ): Promise<JobRecord> {
   return queue.add('fine-tune', payload, { jobId: id, priority });
 }
+
+export function newJobId(): string {
+  return randomUUID();
+}
+
+/** @returns undefined where there is no such job. */
+export async function findJob(queue: Queue<JobPayload>, id: string): Promise<JobRecord | undefined> {
+  // BullMQ looks ids up among its own keys, "meta" or "ID:lock", which are no jobs.
+  return JOB_ID.test(id) ? queue.getJob(id) : undefined;
+}
+
+const JOB_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
