@@ -9,6 +9,8 @@ import {
 } from './defaults.js';
 
 const CONSTANT: Schedule = { type: 'constant', warmupEpochs: 0 };
+/** Per picture: block2_pool at 224 pixels (1.6 MB) is kept, block1_pool (3.2 MB) is not. */
+const LARGEST_CACHED_BYTES = 2 * 1024 * 1024;
 const DEFAULT_STEP = { everyEpochs: 10, factor: 0.1 };
 
 /**
@@ -42,7 +44,7 @@ export function planStages(request: JobRequest, layers: PlanLayer[], baseLayerCo
       name,
       epochs: stageEpochs,
       trainedLayers,
-      cachedLayers: augmented ? 0 : frozenPrefixLength(layers, trainedLayers),
+      cachedLayers: augmented ? 0 : cachedPrefixLength(layers, trainedLayers),
     };
   };
   const settings = {
@@ -60,11 +62,19 @@ export function planStages(request: JobRequest, layers: PlanLayer[], baseLayerCo
 }
 
 /**
- * How many layers from the input give the same output in every epoch: up to the first that trains or draws at random.
- * An input alone is no prefix worth keeping.
+ * How many layers from the input run once per picture, their outputs kept on disk.
+ *
+ * They end before the first layer that trains or draws at random, at the last output that is small enough to keep: early
+ * outputs are larger than the picture itself. An input alone is not worth keeping.
  */
-function frozenPrefixLength(layers: PlanLayer[], trainedLayers: string[]): number {
-  const length = layers.findIndex((layer) => trainedLayers.includes(layer.name) || layer.type === 'Dropout');
+function cachedPrefixLength(layers: PlanLayer[], trainedLayers: string[]): number {
+  const changing = layers.findIndex(
+    (layer) => trainedLayers.includes(layer.name) || layer.type === 'Dropout',
+  );
+  const sizeBytes = ({ outputShape }: PlanLayer) =>
+    outputShape.reduce<number>((product, side) => product * side!, Float32Array.BYTES_PER_ELEMENT);
+  const length =
+    layers.slice(0, changing).findLastIndex((layer) => sizeBytes(layer) <= LARGEST_CACHED_BYTES) + 1;
   return length <= 1 ? 0 : length;
 }
 

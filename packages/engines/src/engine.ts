@@ -1,0 +1,19 @@
+import type { Runtime } from '@headstart/contracts';
+
+/** What a plan asks of an engine. */
+export interface EngineNeeds {
+  /** True where a convolution is trained: its filter gradient is needed. */
+  trainsConvolutions: boolean;
+}
+
+/** A tfjs backend, and what it can do. An engine is a folder of its own and a line in the registry. */
+export interface Engine {
+  name: string;
+  /** False where the backend has no kernel for a convolution's filter gradient. */
+  trainsConvolutions: boolean;
+  /**
+   * Loads the backend and makes it tfjs's current one.
+   * @returns where it runs. @throws whatever keeps it from loading.
+   */
+  start(): Promise<Pick<Runtime, 'device' | 'versions'>>;
+}

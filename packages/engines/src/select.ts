@@ -1,0 +1,61 @@
+import { AppError, type Runtime } from '@headstart/contracts';
+import { enableProdMode } from '@tensorflow/tfjs-core';
+import { cpu } from './cpu/index.js';
+import type { Engine, EngineNeeds } from './engine.js';
+import { tensorflow } from './tensorflow/index.js';
+import { wasm } from './wasm/index.js';
+
+/** In the order in which `auto` tries them: fastest first. */
+const ENGINES = [tensorflow, wasm, cpu] as const;
+
+export const ENGINE_NAMES = ['auto', 'tensorflow', 'wasm', 'cpu'] as const;
+export type EngineName = (typeof ENGINE_NAMES)[number];
+
+/**
+ * Starts the engine a worker is set to. A named engine never falls back; `auto` takes the first that loads and can train
+ * the plan, and the returned runtime says which.
+ * @throws AppError engine_unavailable if it does not load, engine_cannot_train if it lacks what the plan needs.
+ */
+export async function selectEngine(name: EngineName, needs: EngineNeeds): Promise<Runtime> {
+  if (name !== 'auto') {
+    const engine = ENGINES.find((candidate) => candidate.name === name)!;
+    if (!canTrain(engine, needs)) throw cannotTrain(engine);
+    return start(engine);
+  }
+  const failures: string[] = [];
+  for (const engine of ENGINES.filter((candidate) => canTrain(candidate, needs))) {
+    try {
+      return await start(engine);
+    } catch (error) {
+      failures.push((error as AppError).message);
+    }
+  }
+  throw new AppError('engine_unavailable', `No engine of this worker loads. ${failures.join(' ')}`);
+}
+
+function canTrain(engine: Engine, needs: EngineNeeds): boolean {
+  return engine.trainsConvolutions || !needs.trainsConvolutions;
+}
+
+async function start(engine: Engine): Promise<Runtime> {
+  enableProdMode(); // Without it tfjs prints an advertisement and checks shapes a second time.
+  try {
+    return { engine: engine.name, ...(await engine.start()) };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
+    throw new AppError(
+      'engine_unavailable',
+      `The engine "${engine.name}" does not load on this worker: ${reason}`,
+      { cause: error, details: { engine: engine.name } },
+    );
+  }
+}
+
+function cannotTrain(engine: Engine): AppError {
+  const able = ENGINES.filter(({ trainsConvolutions }) => trainsConvolutions).map(({ name }) => name);
+  return new AppError(
+    'engine_cannot_train',
+    `The engine "${engine.name}" cannot train convolutions, and this plan trains some. Freeze every layer of the base, or run a worker with ENGINE set to ${able.join(' or ')}.`,
+    { details: { engine: engine.name, enginesThatCan: able } },
+  );
+}

@@ -1,0 +1,86 @@
+import type { Picture } from '@headstart/contracts';
+import type * as tf from '@tensorflow/tfjs-core';
+import { preprocess } from './preprocess.js';
+import type { FeatureFile } from './feature-file.js';
+
+/**
+ * Brings a picture to the network's size.
+ * @param augment the epoch and the picture's index, which seed its random changes; null leaves it as it is.
+ * @returns RGB [size, size, 3] float32, 0..255.
+ */
+export type LoadPicture = (
+  picture: Picture,
+  augment: { epoch: number; index: number } | null,
+) => Promise<Float32Array>;
+
+/** Inputs of the layers behind the cached prefix, for any of a split's pictures. */
+export interface BatchSource {
+  /** @param indices positions in the split. @param epoch for augmentation; null for none. @returns [B, ...] float32. */
+  load(indices: ArrayLike<number>, epoch: number | null): Promise<tf.Tensor>;
+  close(): Promise<void>;
+}
+
+/** Every batch is decoded anew: nothing is cached, or augmentation changes the pictures in every epoch. */
+export function pictureSource(
+  pictures: readonly Picture[],
+  size: number,
+  loadPicture: LoadPicture,
+  augmented: boolean,
+): BatchSource {
+  return {
+    async load(indices, epoch) {
+      const loaded = Array.from(indices, (index) =>
+        loadPicture(pictures[index]!, augmented && epoch !== null ? { epoch, index } : null),
+      );
+      return preprocess(await Promise.all(loaded), size);
+    },
+    close: () => Promise.resolve(),
+  };
+}
+
+export function featureSource(file: FeatureFile): BatchSource {
+  return { load: (indices) => file.read(indices), close: () => file.close() };
+}
+
+/** The positions 0..length-1 in batches, in order. */
+export function batchesInOrder(length: number, batchSize: number): Uint32Array[] {
+  return splitBatches(
+    Uint32Array.from({ length }, (_, index) => index),
+    batchSize,
+  );
+}
+
+/** Cuts an order into batches; the last may be smaller. */
+export function splitBatches(order: Uint32Array, batchSize: number): Uint32Array[] {
+  return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, i) =>
+    order.subarray(i * batchSize, (i + 1) * batchSize),
+  );
+}
+
+/**
+ * Goes through batches with the next one being loaded while the current one is used: decoding runs beside the network.
+ * The tensors are disposed behind each use.
+ */
+export async function forEachBatch(
+  source: BatchSource,
+  batches: readonly Uint32Array[],
+  epoch: number | null,
+  use: (xs: tf.Tensor, indices: Uint32Array, step: number) => Promise<void>,
+): Promise<void> {
+  const load = (step: number) => (step < batches.length ? source.load(batches[step]!, epoch) : undefined);
+  let next = load(0);
+  for (const [step, indices] of batches.entries()) {
+    const xs = await next!;
+    next = load(step + 1);
+    // A failure to load is thrown where it is awaited; while this batch is in use nobody awaits it yet.
+    next?.catch(() => undefined);
+    try {
+      await use(xs, indices, step);
+    } catch (error) {
+      (await next?.catch(() => undefined))?.dispose();
+      throw error;
+    } finally {
+      xs.dispose();
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import type { Plan } from '@headstart/contracts';
+import * as tf from '@tensorflow/tfjs-core';
+import type { NamedVariable } from './network.js';
+
+/** Weight of each class in the loss, in the order of the classes. "balanced" is n / (classes x count), as scikit-learn. */
+export function classWeightsOf(plan: Plan, labels: readonly number[]): number[] {
+  const classes = plan.classes!;
+  const { classWeights } = plan.training;
+  if (classWeights === null) return classes.map(() => 1);
+  if (classWeights !== 'balanced') return classes.map((name) => classWeights[name] ?? 1);
+  const counts = classes.map((_, label) => labels.filter((other) => other === label).length);
+  return counts.map((count) => labels.length / (classes.length * count));
+}
+
+/**
+ * Softmax cross-entropy per picture, as keras.losses.CategoricalCrossentropy with label smoothing: the targets are
+ * (1 - s) one-hot + s / classes.
+ * @param logits [B, classes] float32. @param labels [B] class indices. @returns [B] float32.
+ */
+export function crossEntropy(
+  logits: tf.Tensor2D,
+  labels: readonly number[],
+  labelSmoothing: number,
+): tf.Tensor1D {
+  const classCount = logits.shape[1];
+  const oneHot = tf.oneHot(tf.tensor1d([...labels], 'int32'), classCount, 1, 0, 'float32');
+  const targets = tf.add(tf.mul(oneHot, 1 - labelSmoothing), labelSmoothing / classCount);
+  return tf.neg(tf.sum(tf.mul(targets, tf.logSoftmax(logits)), 1));
+}
+
+/** The head's L2 terms: sum over its kernels of l2 x sum(kernel^2), as keras.regularizers.L2. @returns scalar, or null for none. */
+export function l2Penalty(plan: Plan, variables: readonly NamedVariable[]): tf.Scalar | null {
+  const terms = plan.head.flatMap(({ l2 }, index) => {
+    const kernel = variables.find(({ name }) => name === `head_dense_${index + 1}/kernel`);
+    return l2 > 0 && kernel ? [tf.mul(tf.sum(tf.square(kernel.variable)), l2) as tf.Scalar] : [];
+  });
+  return terms.length === 0 ? null : tf.addN(terms);
+}
