@@ -9,7 +9,7 @@ export interface FoundRedis {
   url: string;
   /** For people: where it comes from. */
   how: string;
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
 }
 
 /**

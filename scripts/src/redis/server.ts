@@ -20,9 +20,9 @@ export interface RedisProgram {
 export interface RedisServer {
   url: string;
   /** Ends the server and removes its data. */
-  stop(): Promise<void>;
+  stop: () => Promise<void>;
   /** SIGKILL: the server is gone at once, as in a crash. Call `stop` afterwards to remove its data. */
-  kill(): void;
+  kill: () => void;
 }
 
 /** The settings that a job queue needs: nothing is evicted, and at most a second of writes is lost in a crash. */
