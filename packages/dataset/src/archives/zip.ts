@@ -1,0 +1,55 @@
+import { getFileNameLowLevel, openPromise, type Entry } from 'yauzl';
+import type { Unpacker } from './unpacker.js';
+
+const FILE_TYPE_MASK = 0o170000;
+const REGULAR = 0o100000;
+const DIRECTORY = 0o040000;
+
+/** Hands every entry of a .zip to the unpacker. */
+export async function unpackZip(archive: string, unpacker: Unpacker, signal: AbortSignal): Promise<void> {
+  // Names are decoded below: with decodeStrings, yauzl turns backslashes into slashes before they could be refused.
+  const zip = await openPromise(archive, { decodeStrings: false });
+  try {
+    for await (const entry of zip.eachEntry()) {
+      signal.throwIfAborted();
+      const { generalPurposeBitFlag, fileNameRaw, extraFields } = entry;
+      const name = getFileNameLowLevel(generalPurposeBitFlag, fileNameRaw, extraFields, true);
+      const path = unpacker.admit(name, kindOf(entry, name));
+      if (path === null) continue;
+      if (!entry.canDecodeFileData())
+        throw new Error(
+          `entry "${name}" is ${entry.isEncrypted() ? 'encrypted' : `compressed by method ${entry.compressionMethod}`}, and only plain deflate can be read`,
+        );
+      const stream: AsyncIterable<Buffer> = await zip.openReadStreamPromise(entry);
+      await unpacker.store(path, counted(stream, unpacker, signal));
+    }
+  } finally {
+    zip.close();
+  }
+}
+
+function kindOf(entry: Entry, name: string): 'file' | 'folder' | { other: string } {
+  // Archivers on Unix keep the file's mode in the upper half; others leave it zero.
+  switch ((entry.externalFileAttributes >>> 16) & FILE_TYPE_MASK) {
+    case 0:
+      return name.endsWith('/') ? 'folder' : 'file';
+    case REGULAR:
+      return 'file';
+    case DIRECTORY:
+      return 'folder';
+    default:
+      return { other: 'a link or a device' };
+  }
+}
+
+async function* counted(
+  stream: AsyncIterable<Buffer>,
+  unpacker: Unpacker,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of stream) {
+    signal.throwIfAborted();
+    unpacker.countExpanded(chunk.length);
+    yield chunk;
+  }
+}

@@ -1,0 +1,73 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { fileURLToPath } from 'node:url';
+import { unpackArchive } from '../archives/unpack.js';
+import { LIMITS } from '../limits.js';
+import { byCodeUnit } from '../paths.js';
+import { counted, tooLargeDownload } from './folder.js';
+import { datasetNotFound, type OpenContext, type Source } from './source.js';
+
+/** An archive: read in place at file://, downloaded from anywhere else, and unpacked into `dataset` below workDir. */
+export async function openArchive(context: OpenContext): Promise<Source> {
+  const { uri, stores, workDir, signal, onProgress } = context;
+  const { store, key } = stores.locate(uri);
+  await mkdir(workDir, { recursive: true });
+  const directory = join(workDir, 'dataset');
+  await rm(directory, { recursive: true, force: true });
+
+  let unpacked;
+  if (uri.startsWith('file:')) {
+    // stat() answers for the path being allowed and there; only then is it opened by its path.
+    if ((await store.stat(key)) === null) throw datasetNotFound(uri);
+    unpacked = await unpackArchive(fileURLToPath(store.uriOf(key)), { uri, directory, signal });
+  } else {
+    const archive = join(workDir, 'dataset-archive');
+    await downloadArchive(archive, context);
+    unpacked = await unpackArchive(archive, { uri, directory, signal });
+    await rm(archive);
+  }
+  const { files, folders, refused } = unpacked;
+  onProgress({ done: files.length, total: files.length, unit: 'files' });
+  return {
+    listFolders: (parent) => Promise.resolve(childrenOf(folders, parent)),
+    bring: (isWanted) =>
+      Promise.resolve({
+        files: files.filter(({ path }) => isWanted(path)),
+        refused: refused.filter(({ path }) => isWanted(path)),
+      }),
+  };
+}
+
+async function downloadArchive(
+  archive: string,
+  { uri, stores, signal, onProgress }: OpenContext,
+): Promise<void> {
+  const { store, key } = stores.locate(uri);
+  const total = (await store.stat(key))?.sizeBytes ?? null;
+  if (total !== null && total > LIMITS.downloadBytes) throw tooLargeDownload(uri);
+  let done = 0;
+  const count = (bytes: number) => {
+    done += bytes;
+    if (done > LIMITS.downloadBytes) throw tooLargeDownload(uri);
+    onProgress({ done, total, unit: 'bytes' });
+  };
+  const stream = await store.read(key, { signal });
+  await pipeline(
+    stream,
+    (chunks: AsyncIterable<Buffer>) => counted(chunks, count),
+    createWriteStream(archive),
+    {
+      signal,
+    },
+  );
+}
+
+function childrenOf(folders: Set<string>, parent: string): string[] {
+  const prefix = parent === '' ? '' : `${parent}/`;
+  return [...folders]
+    .filter((folder) => folder.startsWith(prefix) && !folder.slice(prefix.length).includes('/'))
+    .map((folder) => folder.slice(prefix.length))
+    .sort(byCodeUnit);
+}

@@ -1,0 +1,93 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { AppError, type ObjectInfo, type ObjectStore } from '@headstart/contracts';
+import { tooLargeReason, writeUpTo } from '../archives/unpacker.js';
+import { mapConcurrently } from '../concurrency.js';
+import { DOWNLOAD_CONCURRENCY, LIMITS } from '../limits.js';
+import type { LocalFile, OpenContext, Refusal, Source } from './source.js';
+
+/** A folder of objects: read in place at file://, downloaded from anywhere else. */
+export function openFolder(context: OpenContext): Source {
+  const store = context.stores.open(context.uri);
+  const inPlace = context.uri.startsWith('file:');
+  return {
+    listFolders: (key) => store.listFolders(key),
+    async bring(isWanted) {
+      const objects = await listObjects(store, isWanted, context.signal);
+      if (!inPlace) return download(store, objects, context);
+      const files = objects.map(({ key }) => ({ path: key, file: fileURLToPath(store.uriOf(key)) }));
+      return { files, refused: [] };
+    },
+  };
+}
+
+async function listObjects(
+  store: ObjectStore,
+  isWanted: (path: string) => boolean,
+  signal: AbortSignal,
+): Promise<ObjectInfo[]> {
+  const objects: ObjectInfo[] = [];
+  for await (const object of store.list({ signal })) {
+    // A key that ends in a slash is how some tools mark a folder in a bucket.
+    if (!object.key.endsWith('/') && isWanted(object.key)) objects.push(object);
+  }
+  return objects;
+}
+
+async function download(
+  store: ObjectStore,
+  objects: ObjectInfo[],
+  { uri, workDir, signal, onProgress }: OpenContext,
+): Promise<{ files: LocalFile[]; refused: Refusal[] }> {
+  const directory = join(workDir, 'dataset');
+  await rm(directory, { recursive: true, force: true });
+  await mkdir(directory, { recursive: true });
+  const refused: Refusal[] = [];
+  let totalBytes = 0;
+  let done = 0;
+  const count = (bytes: number) => {
+    totalBytes += bytes;
+    if (totalBytes > LIMITS.downloadBytes) throw tooLargeDownload(uri);
+  };
+  const report = () => onProgress({ done, total: objects.length, unit: 'files' });
+  report();
+  const numbered = objects.map((object, index) => ({ ...object, index }));
+  const files = await mapConcurrently(
+    numbered,
+    { concurrency: DOWNLOAD_CONCURRENCY, signal },
+    async ({ key, sizeBytes, index }): Promise<LocalFile | null> => {
+      // Numbers, not keys: a key may hold "..", or be a file and a folder at once.
+      const file = join(directory, String(index).padStart(6, '0'));
+      const receivedBytes =
+        sizeBytes > LIMITS.pictureBytes
+          ? sizeBytes
+          : await writeUpTo(LIMITS.pictureBytes, file, counted(await store.read(key, { signal }), count));
+      done++;
+      report();
+      if (receivedBytes <= LIMITS.pictureBytes) return { path: key, file };
+      refused.push({ path: key, reason: tooLargeReason(receivedBytes) });
+      return null;
+    },
+  );
+  return { files: files.filter((file) => file !== null), refused };
+}
+
+/** Passes chunks on, and their sizes to `count`, which may throw to stop. */
+export async function* counted(
+  stream: AsyncIterable<Buffer>,
+  count: (bytes: number) => void,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of stream) {
+    count(chunk.length);
+    yield chunk;
+  }
+}
+
+export function tooLargeDownload(uri: string): AppError {
+  return new AppError(
+    'dataset_invalid',
+    `The data set at ${uri} is larger than the ${LIMITS.downloadBytes} bytes that are downloaded. Post a smaller one: pictures shrunk to the input size lose nothing.`,
+    { details: { limit: LIMITS.downloadBytes } },
+  );
+}
