@@ -1,14 +1,15 @@
 import { Redis, type RedisOptions } from 'ioredis';
 
 /**
- * `api`: a command fails at once while Redis is away, so that a client gets its answer.
+ * `api`: connects when `connect()` is called; a command fails at once while Redis is away, so that a client gets its
+ * answer.
  * `worker`, `events`: commands wait until Redis is back, as BullMQ asks of the connections it blocks on.
  */
 export type RedisKind = 'api' | 'worker' | 'events';
 
 const WAITS: RedisOptions = { maxRetriesPerRequest: null };
 const OPTIONS: Record<RedisKind, RedisOptions> = {
-  api: { enableOfflineQueue: false, maxRetriesPerRequest: 0, connectTimeout: 1000 },
+  api: { lazyConnect: true, enableOfflineQueue: false, maxRetriesPerRequest: 0, connectTimeout: 1000 },
   worker: WAITS,
   events: WAITS,
 };
