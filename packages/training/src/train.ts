@@ -1,5 +1,5 @@
-import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import {
   AppError,
   type EpochMetrics,
@@ -8,6 +8,7 @@ import {
   type Progress,
   type Stage,
 } from '@headstart/contracts';
+import type { NamedArrays } from './arrays.js';
 import {
   batchesInOrder,
   type BatchSource,
@@ -181,10 +182,11 @@ async function runStage(options: TrainOptions, run: StageRun): Promise<void> {
     while (state.metrics.length < stageStart + stage.epochs && !(isLast && ranOutOfPatience(plan, state))) {
       throwIfInterrupted(options);
       const { metrics, evaluation } = await trainEpoch(options, context, run);
+      const weights = await readVariables(variables);
+      checkFinite(weights, state.metrics.length);
       state.metrics.push(metrics);
       state.evaluation = evaluation;
       const isBest = isBetter(plan, metrics, state.best);
-      const weights = await readVariables(variables);
       if (isBest)
         state.best = {
           epoch: metrics.epoch,
@@ -233,7 +235,11 @@ async function trainEpoch(
       learningRate,
       (layer) => `${plan.training.seed}/dropout/${epoch}/${step}/${layer}`,
     );
-    if (!Number.isFinite(result.loss)) throw diverged(epoch, step + 1, result.loss, run.state.metrics.length);
+    if (!Number.isFinite(result.loss))
+      throw diverged(
+        `The loss became ${result.loss} in step ${step + 1} of epoch ${epoch}.`,
+        run.state.metrics.length,
+      );
     lossSum += result.loss * indices.length;
     correct += result.correct;
     seen += indices.length;
@@ -242,7 +248,10 @@ async function trainEpoch(
   });
   const evaluation = await evaluate(options, context, run.sources.val);
   if (!Number.isFinite(evaluation.loss))
-    throw diverged(epoch, steps, evaluation.loss, run.state.metrics.length);
+    throw diverged(
+      `The validation loss became ${evaluation.loss} in epoch ${epoch}.`,
+      run.state.metrics.length,
+    );
   const seconds = (performance.now() - startedAt) / 1000;
   const metrics: EpochMetrics = {
     epoch,
@@ -363,9 +372,19 @@ function ranOutOfPatience(plan: Plan, { metrics, best }: RunState): boolean {
   return earlyStopping !== null && best !== null && metrics.length - best.epoch >= earlyStopping.patience;
 }
 
-function diverged(epoch: number, step: number, loss: number, lastCheckpointEpoch: number): AppError {
-  const advice = 'Lower training.learningRate, or add warm-up epochs.';
-  return new AppError('diverged', `The loss became ${loss} in step ${step} of epoch ${epoch}. ${advice}`, {
-    details: { epoch, step, lastCheckpointEpoch: lastCheckpointEpoch || null },
+/** A rectifier may turn NaN into 0 and hide it from the loss; no checkpoint is ever written with it. */
+function checkFinite(weights: NamedArrays, epochsDone: number): void {
+  for (const [name, { values }] of weights) {
+    if (!values.every(Number.isFinite))
+      throw diverged(
+        `The weights ${name} are no longer finite numbers after epoch ${epochsDone + 1}.`,
+        epochsDone,
+      );
+  }
+}
+
+function diverged(what: string, lastCheckpointEpoch: number): AppError {
+  return new AppError('diverged', `${what} Lower training.learningRate, or add warm-up epochs.`, {
+    details: { epoch: lastCheckpointEpoch + 1, lastCheckpointEpoch: lastCheckpointEpoch || null },
   });
 }

@@ -1,5 +1,5 @@
 import { AppError } from '@headstart/contracts';
-import type { Group } from 'h5wasm';
+import type { File, Group } from 'h5wasm';
 import {
   type BaseWeights,
   type ConvolutionShape,
@@ -24,17 +24,10 @@ export async function readH5Weights(
   needed: ConvolutionShape[],
 ): Promise<BaseWeights> {
   const { default: h5wasm } = await import('h5wasm/node');
-  await h5wasm.ready;
-  let file: InstanceType<typeof h5wasm.File>;
-  try {
-    file = new h5wasm.File(path, 'r');
-  } catch (error) {
-    throw new AppError(
-      'weights_invalid',
-      `${uri} is not an HDF5 file that can be read. Give a Keras .h5 file of VGG19's weights.`,
-      { cause: error },
-    );
-  }
+  const library = await h5wasm.ready;
+  // Without it a file that is none opens with an invalid id, and the library writes its own stack to stderr.
+  library.activate_throwing_error_handler();
+  const file = openFile(h5wasm, path, uri);
   try {
     return pickConvolutions(needed, uri, ({ name }, index) => {
       const classPosition = index === 0 ? 'conv2d' : `conv2d_${index}`;
@@ -46,6 +39,18 @@ export async function readH5Weights(
     });
   } finally {
     file.close();
+  }
+}
+
+function openFile(h5wasm: H5wasm, path: string, uri: string): File {
+  try {
+    return new h5wasm.File(path, 'r');
+  } catch (error) {
+    throw new AppError(
+      'weights_invalid',
+      `${uri} is not an HDF5 file that can be read. Give a Keras .h5 file of VGG19's weights.`,
+      { cause: error },
+    );
   }
 }
 
