@@ -5,7 +5,7 @@ import { io } from '@tensorflow/tfjs-core';
 import { curvesSvg } from './curves.js';
 import { confusionMatrix, jsonLines, metricsCsv } from './metrics.js';
 import { BGR_MEANS } from './preprocess.js';
-import type { TrainedRun } from './train.js';
+import type { TrainedRun } from './run.js';
 
 /** Size of one shard of the model's weights: what tfjs itself writes, and what browsers cache. */
 const SHARD_BYTES = 4 * 1024 * 1024;

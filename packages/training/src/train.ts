@@ -1,22 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  AppError,
-  type EpochMetrics,
-  type Picture,
-  type Plan,
-  type Progress,
-  type Stage,
-} from '@headstart/contracts';
+import { AppError, type EpochMetrics, type Picture, type Plan, type Stage } from '@headstart/contracts';
 import type { NamedArrays } from './arrays.js';
-import {
-  batchesInOrder,
-  type BatchSource,
-  forEachBatch,
-  type LoadPicture,
-  pictureSource,
-  splitBatches,
-} from './batches.js';
+import { batchesInOrder, type BatchSource, forEachBatch, pictureSource, splitBatches } from './batches.js';
 import {
   assignVariables,
   type BestEpoch,
@@ -26,57 +12,16 @@ import {
   readVariables,
   writeCheckpoint,
 } from './checkpoint.js';
+import { exportsBest, isBetter, monitored, ranOutOfPatience } from './early-stopping.js';
 import { computeFeatures } from './features.js';
 import { classWeightsOf } from './loss.js';
 import { buildNetwork, type Network } from './network.js';
 import { createOptimizer } from './optimizers/index.js';
 import { ProgressMeter } from './progress.js';
 import { generatorFor, permutation } from './random.js';
+import { type Evaluation, type TrainedRun, TrainingInterrupted, type TrainOptions } from './run.js';
 import { learningRateAt } from './schedule.js';
 import { evaluateStep, type StepContext, trainStep } from './train-step.js';
-import type { BaseWeights } from './weights/base-weights.js';
-
-export interface TrainOptions {
-  /** A plan whose classes are known. */
-  plan: Plan;
-  weights: BaseWeights;
-  dataset: { train: readonly Picture[]; val: readonly Picture[] };
-  loadPicture: LoadPicture;
-  /** Folder of this attempt's own files. */
-  workDir: string;
-  /** Folder of a checkpoint to go on from, or null to start. */
-  resumeFrom: string | null;
-  /** Aborted with an AppError as its reason: training stops at the next step and rejects with it. */
-  signal: AbortSignal;
-  /** Aborted to give the job back: training stops behind the running epoch's checkpoint, at once outside an epoch. */
-  interrupt: AbortSignal;
-  onPhase(phase: 'features' | 'training'): void;
-  onProgress(progress: Progress): void;
-  /** The epoch's checkpoint is whole; its folder is removed when this has resolved. */
-  onEpoch(epoch: { metrics: EpochMetrics; checkpointDir: string; isBest: boolean }): Promise<void>;
-}
-
-export interface Evaluation {
-  loss: number;
-  accuracy: number;
-  /** [classes] per validation picture, in the order of the data set. */
-  probabilities: Float32Array[];
-}
-
-/** A finished run. The network holds the weights of the exported epoch. */
-export interface TrainedRun {
-  plan: Plan;
-  network: Network;
-  val: readonly Picture[];
-  metrics: EpochMetrics[];
-  exportedEpoch: number;
-  evaluation: Evaluation;
-}
-
-/** Training stopped because it was asked to give the job back; its last checkpoint is where another attempt goes on. */
-export class TrainingInterrupted extends Error {
-  override name = 'TrainingInterrupted';
-}
 
 /** Where a run stands between two epochs. */
 interface RunState {
@@ -179,7 +124,10 @@ async function runStage(options: TrainOptions, run: StageRun): Promise<void> {
       optimizer.restore(run.resumed.optimizer.step, run.resumed.optimizer.slots);
     }
     options.onPhase('training');
-    while (state.metrics.length < stageStart + stage.epochs && !(isLast && ranOutOfPatience(plan, state))) {
+    while (
+      state.metrics.length < stageStart + stage.epochs &&
+      !(isLast && ranOutOfPatience(plan, state.metrics.length, state.best))
+    ) {
       throwIfInterrupted(options);
       const { metrics, evaluation } = await trainEpoch(options, context, run);
       const weights = await readVariables(variables);
@@ -349,27 +297,6 @@ function stepsPerEpoch({ plan, dataset }: TrainOptions): number {
 
 function throwIfInterrupted({ interrupt }: TrainOptions): void {
   if (interrupt.aborted) throw new TrainingInterrupted('The job was given back.');
-}
-
-function exportsBest({ training }: Plan): boolean {
-  return training.earlyStopping !== null;
-}
-
-function monitored({ training }: Plan, metrics: EpochMetrics): number {
-  return metrics[training.earlyStopping?.monitor ?? 'valLoss'];
-}
-
-function isBetter(plan: Plan, metrics: EpochMetrics, best: BestEpoch | null): boolean {
-  if (best === null) return true;
-  const { monitor, minDelta } = plan.training.earlyStopping ?? { monitor: 'valLoss', minDelta: 0 };
-  const gain =
-    monitor === 'valLoss' ? best.value - monitored(plan, metrics) : monitored(plan, metrics) - best.value;
-  return gain > minDelta;
-}
-
-function ranOutOfPatience(plan: Plan, { metrics, best }: RunState): boolean {
-  const { earlyStopping } = plan.training;
-  return earlyStopping !== null && best !== null && metrics.length - best.epoch >= earlyStopping.patience;
 }
 
 /** A rectifier may turn NaN into 0 and hide it from the loss; no checkpoint is ever written with it. */
