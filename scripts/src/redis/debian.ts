@@ -14,7 +14,7 @@ const UPDATE_TIMEOUT_MS = 120_000;
  * apt works with package lists and a cache of its own. Kept between runs: the second call only looks.
  * @throws Error where there is no apt-get, no network or no such package.
  */
-export async function unpackDebianRedis(cacheFolder: string): Promise<RedisProgram> {
+export async function unpackDebianRedis(cacheFolder: string, signal?: AbortSignal): Promise<RedisProgram> {
   const target = join(cacheFolder, `${await distribution()}-${arch()}`);
   if (!(await exists(join(target, 'usr/bin/redis-server')))) {
     for (const tool of ['apt-get', 'dpkg']) {
@@ -24,7 +24,7 @@ export async function unpackDebianRedis(cacheFolder: string): Promise<RedisProgr
     // Prepared beside its place and moved there whole: two processes may be at it at once.
     const work = await mkdtemp(join(cacheFolder, 'unpacking-'));
     try {
-      await download(work);
+      await download(work, signal);
       await moveInto(join(work, 'root'), target);
     } finally {
       await rm(work, { recursive: true, force: true });
@@ -38,7 +38,7 @@ export async function unpackDebianRedis(cacheFolder: string): Promise<RedisProgr
   };
 }
 
-async function download(work: string): Promise<void> {
+async function download(work: string, signal: AbortSignal | undefined): Promise<void> {
   const [lists, cache, packages, root] = ['lists', 'cache', 'packages', 'root'].map((name) =>
     join(work, name),
   );
@@ -66,7 +66,7 @@ async function download(work: string): Promise<void> {
     '-o',
     'Acquire::https::Timeout=20',
   ];
-  const run = { cwd: packages, timeout: UPDATE_TIMEOUT_MS };
+  const run = { cwd: packages, timeout: UPDATE_TIMEOUT_MS, ...(signal && { signal }) };
   await execFileAsync('apt-get', [...own, ...limits, 'update'], run);
   await execFileAsync('apt-get', [...own, ...limits, 'download', ...PACKAGES], run);
   for (const name of await readdir(packages)) {

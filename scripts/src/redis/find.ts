@@ -19,9 +19,9 @@ export interface FoundRedis {
  * A REDIS_URL that does not answer is an error: what was named is never replaced by something else.
  * @throws Error that says why each way failed, and what to do.
  */
-export async function findRedis(): Promise<FoundRedis> {
+export async function findRedis(options: { signal?: AbortSignal } = {}): Promise<FoundRedis> {
   const url = process.env['REDIS_URL'];
-  return url ? useGivenRedis(url) : startOwnRedis();
+  return url ? useGivenRedis(url) : startOwnRedis(options);
 }
 
 async function useGivenRedis(url: string): Promise<FoundRedis> {
@@ -39,12 +39,15 @@ async function useGivenRedis(url: string): Promise<FoundRedis> {
 }
 
 /** As `findRedis`, but always a server of its own; `kill` is null for a container. */
-export async function startOwnRedis(): Promise<FoundRedis & { kill: (() => void) | null }> {
+export async function startOwnRedis({ signal }: { signal?: AbortSignal } = {}): Promise<
+  FoundRedis & { kill: (() => void) | null }
+> {
   const failures: string[] = [];
   const attempt = async <T>(way: string, start: () => Promise<T>): Promise<T | null> => {
     try {
       return await start();
     } catch (error) {
+      signal?.throwIfAborted();
       failures.push(`  ${way}: ${messageOf(error)}`);
       return null;
     }
@@ -52,7 +55,10 @@ export async function startOwnRedis(): Promise<FoundRedis & { kill: (() => void)
 
   const programs: [string, () => Promise<RedisProgram>][] = [
     ['redis-server or valkey-server on PATH', installedRedis],
-    ["the distribution's package, unpacked in .cache", () => unpackDebianRedis(join(TOOL_CACHE, 'redis'))],
+    [
+      "the distribution's package, unpacked in .cache",
+      () => unpackDebianRedis(join(TOOL_CACHE, 'redis'), signal),
+    ],
   ];
   for (const [way, find] of programs) {
     const server = await attempt(way, async () => launchRedis(await find()));
