@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AppError, type EpochMetrics, type Picture, type Plan, type Stage } from '@headstart/contracts';
+import { AppError, type EpochMetrics, type Picture, type Stage } from '@headstart/contracts';
 import type { NamedArrays } from './arrays.js';
 import { batchesInOrder, type BatchSource, forEachBatch, pictureSource, splitBatches } from './batches.js';
 import {
