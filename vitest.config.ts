@@ -5,6 +5,7 @@ const redis = 'test/support/redis.ts';
 export default defineConfig({
   test: {
     pool: 'forks',
+    reporters: ['default', './test/support/skip-reporter.ts'],
     projects: [
       {
         extends: true,
