@@ -29,8 +29,8 @@ export async function findLayout(listFolders: ListFolders): Promise<Layout> {
   const foldersOf = async (key: string) => (await listFolders(key)).filter((name) => !isIgnoredName(name));
   let root = '';
   let names = await foldersOf(root);
-  while (names.length === 1 && names[0] !== 'train') {
-    const inside = joinKey(root, names[0]!);
+  for (let only = soleFolder(names); only !== null; only = soleFolder(names)) {
+    const inside = joinKey(root, only);
     const namesInside = await foldersOf(inside);
     if (namesInside.length === 0) break;
     root = inside;
@@ -64,6 +64,12 @@ export async function findLayout(listFolders: ListFolders): Promise<Layout> {
     trainClasses,
     true,
   );
+}
+
+/** The one folder that wraps the rest, if there is one; `train/` alone is a data set without `val/`. */
+function soleFolder(names: string[]): string | null {
+  const [first, ...others] = names;
+  return first === undefined || first === 'train' || others.length > 0 ? null : first;
 }
 
 function classFolders(root: string, names: string[], split: Split | null): ClassFolder[] {

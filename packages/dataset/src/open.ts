@@ -44,8 +44,11 @@ export async function openDataset(options: OpenDatasetOptions): Promise<Dataset>
   const folderOf = folderFinder(layout.folders);
   const brought = await orNotFound(uri, () => source.bring((path) => folderOf(path) !== null));
   const located = brought.files
-    .map((file) => ({ ...file, folder: folderOf(file.path)! }))
-    .sort((a, b) => byCodeUnit(a.path, b.path));
+    .flatMap((file) => {
+      const folder = folderOf(file.path);
+      return folder ? [{ ...file, folder }] : [];
+    })
+    .sort(byPath);
   const { verified, refused } = await verifyFiles(located, { signal, onProgress });
   refused.push(...brought.refused);
 
@@ -61,7 +64,6 @@ export async function openDataset(options: OpenDatasetOptions): Promise<Dataset>
     train.push(...sides.train.map((file) => pictureOf(file, label)));
     val.push(...sides.val.map((file) => pictureOf(file, label)));
   }
-  const byPath = (a: Picture, b: Picture) => byCodeUnit(a.path, b.path);
   train.sort(byPath);
   val.sort(byPath);
   const split = layout.hasVal
@@ -91,6 +93,10 @@ async function layoutOf(source: Pick<Source, 'listFolders'>, uri: string) {
   const isArchive = isArchiveUri(uri);
   if (!isArchive && (await source.listFolders('')).length === 0) throw datasetNotFound(uri);
   return findLayout((key) => source.listFolders(key));
+}
+
+function byPath(a: { path: string }, b: { path: string }): number {
+  return byCodeUnit(a.path, b.path);
 }
 
 /** Finds the class folder that a path lies in; null for ignored files and those outside all class folders. */

@@ -45,5 +45,5 @@ function duplicatesAmong(pictures: Picture[]): DatasetReport['duplicates'] {
   return [...groups]
     .filter(([, group]) => group.length > 1)
     .map(([sha256, group]) => ({ sha256, paths: group.map(({ path }) => path).sort(byCodeUnit) }))
-    .sort((a, b) => byCodeUnit(a.paths[0]!, b.paths[0]!));
+    .sort((a, b) => byCodeUnit(a.paths.join(), b.paths.join()));
 }

@@ -27,7 +27,7 @@ export function splitClass<T extends { path: string }>(
   const valCount = Math.min(Math.max(wanted, 1), pictures.length - 1);
   for (let i = 0; i < valCount; i++) {
     const j = uniformInt(random, i, drawn.length - 1);
-    [drawn[i], drawn[j]] = [drawn[j]!, drawn[i]!];
+    [drawn[i], drawn[j]] = [drawn[j] as T, drawn[i] as T];
   }
   const sorted = (part: T[]) => part.toSorted((a, b) => byCodeUnit(a.path, b.path));
   return { train: sorted(drawn.slice(valCount)), val: sorted(drawn.slice(0, valCount)) };

@@ -1,6 +1,7 @@
 import type { Augmentation } from '@headstart/contracts';
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64';
 import { randomFrom } from '../random.js';
+import { sampleBilinear } from './resize.js';
 
 /** What one picture goes through. All zeros, `zoom` 1 and `brightness` 1 change nothing. */
 export interface Transform {
@@ -75,15 +76,11 @@ export function applyTransform(rgb: Float32Array, size: number, transform: Trans
       const y0 = Math.floor(sourceY);
       const wx = sourceX - x0;
       const wy = sourceY - y0;
-      const topLeft = (y0 * size + x0) * 3;
       const right = x0 < last ? 3 : 0;
       const below = y0 < last ? size * 3 : 0;
-      for (let channel = 0; channel < 3; channel++) {
-        const p = topLeft + channel;
-        const top = rgb[p]! + (rgb[p + right]! - rgb[p]!) * wx;
-        const bottom = rgb[p + below]! + (rgb[p + below + right]! - rgb[p + below]!) * wx;
-        out[o++] = clamp((top + (bottom - top) * wy) * brightness, 255);
-      }
+      const offset = (y0 * size + x0) * 3;
+      for (let p = offset; p < offset + 3; p++)
+        out[o++] = clamp(sampleBilinear(rgb, p, right, below, wx, wy) * brightness, 255);
     }
   }
   return out;

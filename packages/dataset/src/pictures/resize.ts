@@ -25,50 +25,38 @@ export function resizeBilinear({ data, width, height, channels }: Pixels, size: 
   const green = channels >= 3 ? 1 : 0;
   const blue = channels >= 3 ? 2 : 0;
   const out = new Float32Array(size * size * 3);
-  let o = 0;
-  for (let y = 0; y < size; y++) {
-    const top = rows.lower[y]!;
-    const bottom = rows.upper[y]!;
-    const wy = rows.weight[y]!;
-    for (let x = 0; x < size; x++) {
-      const left = columns.lower[x]!;
-      const right = columns.upper[x]!;
-      const wx = columns.weight[x]!;
-      out[o++] = blend(data, top + left, top + right, bottom + left, bottom + right, wx, wy);
-      out[o++] = blend(
-        data,
-        top + left + green,
-        top + right + green,
-        bottom + left + green,
-        bottom + right + green,
-        wx,
-        wy,
-      );
-      out[o++] = blend(
-        data,
-        top + left + blue,
-        top + right + blue,
-        bottom + left + blue,
-        bottom + right + blue,
-        wx,
-        wy,
-      );
+  for (let y = 0, o = 0; y < size; y++) {
+    const top = rows.lower[y] as number;
+    const below = (rows.upper[y] as number) - top;
+    const wy = rows.weight[y] as number;
+    for (let x = 0; x < size; x++, o += 3) {
+      const p = top + (columns.lower[x] as number);
+      const right = (columns.upper[x] as number) - (columns.lower[x] as number);
+      const wx = columns.weight[x] as number;
+      out[o] = sampleBilinear(data, p, right, below, wx, wy);
+      out[o + 1] = sampleBilinear(data, p + green, right, below, wx, wy);
+      out[o + 2] = sampleBilinear(data, p + blue, right, below, wx, wy);
     }
   }
   return out;
 }
 
-function blend(
+/**
+ * Blends the value at `offset` with those `right` and `below` it (distances in the data) by weights of 0 to 1, in the
+ * order of TensorFlow's kernel: across, then down.
+ */
+export function sampleBilinear(
   data: Uint8Array | Float32Array,
-  topLeft: number,
-  topRight: number,
-  bottomLeft: number,
-  bottomRight: number,
+  offset: number,
+  right: number,
+  below: number,
   wx: number,
   wy: number,
 ): number {
-  const top = data[topLeft]! + (data[topRight]! - data[topLeft]!) * wx;
-  const bottom = data[bottomLeft]! + (data[bottomRight]! - data[bottomLeft]!) * wx;
+  const topLeft = data[offset] as number;
+  const bottomLeft = data[offset + below] as number;
+  const top = topLeft + ((data[offset + right] as number) - topLeft) * wx;
+  const bottom = bottomLeft + ((data[offset + below + right] as number) - bottomLeft) * wx;
   return top + (bottom - top) * wy;
 }
 
