@@ -6,6 +6,7 @@ import { AppError } from '@headstart/contracts';
 import { LIMITS, unpackArchive } from '@headstart/dataset';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeTar, makeZip, type TarEntry } from '../../support/archives.js';
+import { errorOf } from '../../support/dataset.js';
 
 const DATA = Buffer.from('some bytes');
 const SIGNAL = new AbortController().signal;
@@ -23,15 +24,6 @@ async function unpack(name: string, bytes: Uint8Array, signal = SIGNAL) {
     directory: join(root, 'out', 'dataset'),
     signal,
   });
-}
-
-async function errorOf(promise: Promise<unknown>): Promise<AppError> {
-  const error: unknown = await promise.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(AppError);
-  return error as AppError;
 }
 
 /** Packs the same entries as each kind of archive. */

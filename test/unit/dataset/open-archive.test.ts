@@ -1,0 +1,63 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Dataset } from '@headstart/contracts';
+import type { OpenDatasetOptions } from '@headstart/dataset';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { makeTar, makeZip } from '../../support/archives.js';
+import { errorOf, openBelow, uriOf } from '../../support/dataset.js';
+import { pngs } from '../../support/pictures.js';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'headstart-dataset-'));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+function open(options: Partial<OpenDatasetOptions> = {}): Promise<Dataset> {
+  return openBelow(root, options);
+}
+
+describe('archives', () => {
+  const entriesOf = (files: Record<string, Buffer>) =>
+    Object.entries(files).map(([name, bytes]) => ({ name, data: bytes }));
+
+  it.each(['zip', 'tar'])('a .%s around one folder is unpacked below workDir', async (kind) => {
+    const entries = entriesOf({
+      ...(await pngs('flowers/train/rose', 3)),
+      ...(await pngs('flowers/train/lily', 3, 50)),
+      ...(await pngs('flowers/val/rose', 1, 100)),
+      ...(await pngs('flowers/val/lily', 1, 150)),
+    });
+    const archive = join(root, `flowers.${kind}`);
+    await writeFile(archive, kind === 'zip' ? makeZip(entries) : await makeTar(entries));
+    // Read in place: it need not be writable.
+    await chmod(archive, 0o444);
+    const { classes, train, val, report } = await open({ uri: uriOf(archive) });
+    expect(classes).toEqual(['lily', 'rose']);
+    expect(report).toMatchObject({ split: { source: 'folders' }, pictures: { train: 6, val: 2 } });
+    expect(val[0]?.path).toBe('flowers/val/lily/000.png');
+    for (const { file } of train) expect(file.startsWith(join(root, 'work', 'dataset'))).toBe(true);
+  });
+
+  it('an empty class folder is seen', async () => {
+    const archive = join(root, 'data.zip');
+    await writeFile(archive, makeZip([...entriesOf(await pngs('ants', 2)), { name: 'bees/' }]));
+    expect((await errorOf(open({ uri: uriOf(archive) }))).message).toContain(
+      'Class "bees" has no usable picture',
+    );
+  });
+
+  it('a second attempt finds its folder clean', async () => {
+    const archive = join(root, 'data.zip');
+    await writeFile(archive, makeZip(entriesOf({ ...(await pngs('a', 2)), ...(await pngs('b', 2, 9)) })));
+    const first = await open({ uri: uriOf(archive) });
+    expect(await open({ uri: uriOf(archive) })).toEqual(first);
+  });
+
+  it('an unsafe one is refused', async () => {
+    const archive = join(root, 'evil.zip');
+    await writeFile(archive, makeZip([{ name: '../../evil.jpg' }]));
+    expect((await errorOf(open({ uri: uriOf(archive) }))).code).toBe('archive_unsafe');
+  });
+});
