@@ -6,6 +6,9 @@ export interface ObjectInfo {
   sizeBytes: number;
 }
 
+/** An object's bytes; `sizeBytes` is the size the store announced, null where it did not say. */
+export type ObjectReadable = Readable & { readonly sizeBytes: number | null };
+
 /** What is written: bytes in memory, or a file on this machine. */
 export type ObjectBody = Uint8Array | { file: string };
 
@@ -32,7 +35,8 @@ export interface ObjectStore {
   listFolders(key?: string): Promise<string[]>;
   /** Size of one object, or null where there is none. */
   stat(key: string): Promise<ObjectInfo | null>;
-  read(key: string, options?: { signal?: AbortSignal }): Promise<Readable>;
+  /** A stream that breaks off, or is shorter or longer than announced, ends in `storage_unavailable`, never quietly. */
+  read(key: string, options?: { signal?: AbortSignal }): Promise<ObjectReadable>;
   /** Whole object in memory. @throws AppError('payload_too_large') beyond `maxBytes`. */
   readBytes(key: string, maxBytes: number): Promise<Uint8Array>;
   /**

@@ -1,0 +1,52 @@
+import { isAbsolute, resolve } from 'node:path';
+import { z } from 'zod';
+
+const FileRoots = z
+  .string()
+  .default('')
+  .transform((value) =>
+    value
+      .split(',')
+      .map((root) => root.trim())
+      .filter((root) => root !== ''),
+  )
+  .refine((roots) => roots.every((root) => isAbsolute(root)), {
+    error: 'must be absolute folders, separated by commas',
+  })
+  .transform((roots) => roots.map((root) => resolve(root)));
+
+/** The environment variables of storage, to spread into a service's own schema. */
+export const storageConfigShape = {
+  FILE_ROOTS: FileRoots,
+  S3_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL; unset means AWS' })
+    .optional(),
+  S3_REGION: z.string().default('us-east-1'),
+  S3_FORCE_PATH_STYLE: z.stringbool({ error: 'must be true or false' }).optional(),
+};
+
+const StorageEnvironment = z.object(storageConfigShape);
+
+export interface StorageConfig {
+  /** Absolute folders that file:// URIs may be below; none means that file:// is refused. */
+  fileRoots: string[];
+  s3: {
+    /** URL of the S3 server; undefined means AWS. */
+    endpoint?: string;
+    region: string;
+    /** `http://server/bucket/key` instead of `http://bucket.server/key`. */
+    forcePathStyle: boolean;
+  };
+}
+
+/** Storage's part of a service's parsed environment. Path style is the default where an endpoint is set. */
+export function storageConfig(env: z.infer<typeof StorageEnvironment>): StorageConfig {
+  return {
+    fileRoots: env.FILE_ROOTS,
+    s3: {
+      ...(env.S3_ENDPOINT !== undefined && { endpoint: env.S3_ENDPOINT }),
+      region: env.S3_REGION,
+      forcePathStyle: env.S3_FORCE_PATH_STYLE ?? env.S3_ENDPOINT !== undefined,
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import type { Dirent, Stats } from 'node:fs';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ObjectInfo } from '@headstart/contracts';
+import { isMissing } from './file-errors.js';
+import { isTemporaryName } from './file-write.js';
+
+/** Checks an absolute path before it is followed; throws if it may not be. */
+export type PathCheck = (path: string) => Promise<void>;
+
+interface Entry {
+  name: string;
+  path: string;
+  stats: Stats;
+}
+
+/**
+ * Every file below `folder`, in the order an object store lists keys in: by the bytes of the whole key.
+ *
+ * Links are followed after `check`. Devices, sockets and pipes hold no object and are left out.
+ */
+export async function* walkFiles(
+  folder: string,
+  keyPrefix: string,
+  check: PathCheck,
+  signal?: AbortSignal,
+  above: readonly string[] = [],
+): AsyncGenerator<ObjectInfo> {
+  const real = await realpath(folder);
+  // A link to a folder above it would go round forever, and leads to nothing that is not listed already.
+  if (above.includes(real)) return;
+  for (const entry of await entriesOf(folder, check)) {
+    signal?.throwIfAborted();
+    const key = `${keyPrefix}${entry.name}`;
+    if (entry.stats.isFile()) yield { key, sizeBytes: entry.stats.size };
+    else if (entry.stats.isDirectory())
+      yield* walkFiles(entry.path, `${key}/`, check, signal, [...above, real]);
+  }
+}
+
+/** Names of the folders directly in `folder`, sorted by their bytes. */
+export async function foldersIn(folder: string, check: PathCheck): Promise<string[]> {
+  const entries = await entriesOf(folder, check);
+  return entries.filter(({ stats }) => stats.isDirectory()).map(({ name }) => name);
+}
+
+async function entriesOf(folder: string, check: PathCheck): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  for (const dirent of await readdir(folder, { withFileTypes: true })) {
+    const entry = await followEntry(dirent, check);
+    if (entry) entries.push(entry);
+  }
+  const order = ({ name, stats }: Entry) => Buffer.from(stats.isDirectory() ? `${name}/` : name);
+  return entries.sort((a, b) => Buffer.compare(order(a), order(b)));
+}
+
+async function followEntry(dirent: Dirent, check: PathCheck): Promise<Entry | null> {
+  if (isTemporaryName(dirent.name)) return null;
+  const path = join(dirent.parentPath, dirent.name);
+  try {
+    // A link that leads nowhere is like a file that is gone: nothing to list.
+    const stats = await stat(path);
+    if (dirent.isSymbolicLink()) await check(path);
+    return { name: dirent.name, path, stats };
+  } catch (error) {
+    if (isMissing(error)) return null;
+    throw error;
+  }
+}

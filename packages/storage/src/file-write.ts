@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto';
+import { link, mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { AppError, type WriteOptions } from '@headstart/contracts';
+import type { SizedBody } from './body.js';
+
+const TEMPORARY_NAME = /^\.headstart-[0-9a-f-]{36}\.tmp$/;
+
+/** True of a file that is being written, or was when its writer died: it is no object yet. */
+export function isTemporaryName(name: string): boolean {
+  return TEMPORARY_NAME.test(name);
+}
+
+/**
+ * Writes a file so that a reader, or a crash at any moment, finds it whole or not at all.
+ *
+ * It is written beside its place, forced to the disk, and renamed; `link` instead of rename is what fails if it exists.
+ * @returns false where `onlyIfAbsent` is set and the file exists.
+ */
+export async function writeAtomically(
+  path: string,
+  body: SizedBody,
+  options: WriteOptions,
+): Promise<boolean> {
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true });
+  const temporary = join(folder, `.headstart-${randomUUID()}.tmp`);
+  try {
+    await writeDurably(temporary, body, options.signal);
+    if (options.onlyIfAbsent) {
+      if (!(await linkIfAbsent(temporary, path))) return false;
+    } else await rename(temporary, path);
+    await syncFolder(folder);
+    return true;
+  } finally {
+    // Gone already after a rename; after a link it is the second name of the file.
+    await rm(temporary, { force: true });
+  }
+}
+
+async function writeDurably(path: string, body: SizedBody, signal: AbortSignal | undefined): Promise<void> {
+  const handle = await open(path, 'wx');
+  try {
+    await handle.writeFile(body.open(), { ...(signal && { signal }) });
+    await handle.sync();
+    const written = (await handle.stat()).size;
+    if (written !== body.sizeBytes)
+      throw new AppError(
+        'storage_unavailable',
+        `${written} bytes were written where ${body.sizeBytes} were to be: the source changed meanwhile. Try again.`,
+      );
+  } finally {
+    await handle.close();
+  }
+}
+
+async function linkIfAbsent(temporary: string, path: string): Promise<boolean> {
+  try {
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** A rename is on the disk only when its folder is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,4 @@
+export { storageConfig, storageConfigShape, type StorageConfig } from './config.js';
+export { downloadTo, type DownloadOptions } from './download.js';
+export { hashFile, type FileDigest } from './hash.js';
+export { createStores, type Stores } from './stores.js';

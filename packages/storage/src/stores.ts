@@ -1,0 +1,113 @@
+import { basename, dirname } from 'node:path';
+import { S3Client } from '@aws-sdk/client-s3';
+import { AppError, type ObjectStore, type ObjectStores } from '@headstart/contracts';
+import type { StorageConfig } from './config.js';
+import { pathOfFileUri } from './file-roots.js';
+import { FileStore } from './file-store.js';
+import { HttpsStore } from './https-store.js';
+import { printableUri } from './printable-uri.js';
+import { parseS3Uri, S3Store } from './s3-store.js';
+
+export interface Stores extends ObjectStores {
+  /** Ends the connections to S3. The stores that were opened are not usable afterwards. */
+  close(): void;
+}
+
+/**
+ * Opens stores by URI. Nothing is connected to before a store is used.
+ *
+ * Both methods throw AppError at once: `uri_forbidden` for a path outside the allowed roots, `invalid_request` for what is no
+ * URI of a store.
+ */
+export function createStores(config: StorageConfig): Stores {
+  const client = createS3Client(config.s3);
+  const { fileRoots } = config;
+  return {
+    open: (uri) => openFolder(uri, client, fileRoots),
+    locate: (uri) => locateObject(uri, client, fileRoots),
+    close: () => client.destroy(),
+  };
+}
+
+function openFolder(uri: string, client: S3Client, fileRoots: string[]): ObjectStore {
+  switch (schemeOf(uri)) {
+    case 's3': {
+      const { bucket, key } = parseS3Uri(uri);
+      return new S3Store(client, bucket, key === '' || key.endsWith('/') ? key : `${key}/`);
+    }
+    case 'file':
+      return new FileStore(pathOfFileUri(uri, fileRoots), fileRoots);
+    case 'https': {
+      const { origin, pathname } = new URL(uri);
+      return new HttpsStore(`${origin}${pathname}${pathname.endsWith('/') ? '' : '/'}`);
+    }
+  }
+}
+
+function locateObject(
+  uri: string,
+  client: S3Client,
+  fileRoots: string[],
+): { store: ObjectStore; key: string } {
+  switch (schemeOf(uri)) {
+    case 's3': {
+      const { bucket, key } = parseS3Uri(uri);
+      const split = key.lastIndexOf('/') + 1;
+      if (split === key.length) throw notAnObject(uri);
+      return { store: new S3Store(client, bucket, key.slice(0, split)), key: key.slice(split) };
+    }
+    case 'file': {
+      const path = pathOfFileUri(uri, fileRoots);
+      // The folder of a root itself lies outside: a root is a folder, never an object.
+      if (uri.endsWith('/') || fileRoots.includes(path)) throw notAnObject(uri);
+      return { store: new FileStore(dirname(path), fileRoots), key: basename(path) };
+    }
+    case 'https': {
+      const { origin, pathname, search } = new URL(uri);
+      const split = pathname.lastIndexOf('/') + 1;
+      if (split === pathname.length) throw notAnObject(uri);
+      return {
+        store: new HttpsStore(origin + pathname.slice(0, split)),
+        key: pathname.slice(split) + search,
+      };
+    }
+  }
+}
+
+function schemeOf(uri: string): 's3' | 'file' | 'https' {
+  const url = URL.canParse(uri) ? new URL(uri) : undefined;
+  if (url?.username || url?.password)
+    throw new AppError('invalid_request', 'A URI must not contain a user name or password. Leave them out.');
+  const scheme = url?.protocol;
+  if (scheme === 's3:') return 's3';
+  if (scheme === 'file:') return 'file';
+  if (scheme === 'https:') return 'https';
+  throw new AppError(
+    'invalid_request',
+    `${JSON.stringify(uri)} is not the URI of a store. Use s3://bucket/key, file:///path or https://host/path.`,
+  );
+}
+
+function notAnObject(uri: string): AppError {
+  return new AppError(
+    'invalid_request',
+    `${printableUri(uri)} names a folder where a single file is needed.`,
+  );
+}
+
+function createS3Client({ endpoint, region, forcePathStyle }: StorageConfig['s3']): S3Client {
+  return new S3Client({
+    region,
+    forcePathStyle,
+    ...(endpoint !== undefined && { endpoint }),
+    maxAttempts: 3,
+    requestHandler: {
+      connectionTimeout: 10_000,
+      /** Nothing sent or received. Long enough for a server that joins many parts. */
+      socketTimeout: 60_000,
+      /** A part sent and answered, over a line of 1 Mbit/s too. */
+      requestTimeout: 300_000,
+      throwOnRequestTimeout: true,
+    },
+  });
+}
