@@ -17,6 +17,8 @@ export interface JobPayload {
   artifacts: Artifacts | null;
   /** ISO time of the first cancel request, which stays set whatever becomes of the job. */
   canceledAt: string | null;
+  /** ISO time at which a worker first started the job: BullMQ's own `processedOn` is of the last start. */
+  startedAt?: string;
 }
 
 export interface WebhookPayload {

@@ -33,7 +33,7 @@ export async function toJob(record: JobRecord): Promise<Job> {
     priority: record.priority,
     metadata: data.request.metadata ?? {},
     createdAt: new Date(record.timestamp).toISOString(),
-    startedAt: dropped ? null : isoOrNull(record.processedOn),
+    startedAt: data.startedAt ?? (dropped ? null : isoOrNull(record.processedOn)),
     finishedAt: dropped ? data.canceledAt : isoOrNull(record.finishedOn),
   };
 }
@@ -54,7 +54,9 @@ function statusOf(record: JobRecord, state: string): JobStatus {
 
 /** True for a job that was canceled before a worker (last) picked it up: that worker only drops it. */
 function wasCanceledFirst({ data, processedOn }: JobRecord): boolean {
-  return data.canceledAt !== null && (processedOn === undefined || Date.parse(data.canceledAt) < processedOn);
+  return (
+    data.canceledAt !== null && (processedOn === undefined || Date.parse(data.canceledAt) <= processedOn)
+  );
 }
 
 function errorOf(record: JobRecord, status: JobStatus): Job['error'] {

@@ -1,0 +1,96 @@
+import { isAbsolute } from 'node:path';
+import { parseConfig } from '@headstart/contracts';
+import { ENGINE_NAMES, type EngineName } from '@headstart/engines';
+import { storageConfig, type StorageConfig, storageConfigShape } from '@headstart/storage';
+import { z } from 'zod';
+import { decodeSecret } from './webhooks/signature.js';
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const IMAGENET_WEIGHTS_URL =
+  'https://storage.googleapis.com/tensorflow/keras-applications/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5';
+/** Standard Webhooks' schedule: tries at 0, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h. */
+const WEBHOOK_DELAYS = '5,300,1800,7200,18000,36000,50400,72000,86400';
+
+const Folder = z.string().refine(isAbsolute, { error: 'must be an absolute folder' });
+const Milliseconds = z.coerce.number().int().min(100);
+const Seconds = z.coerce.number().positive();
+
+const Environment = z.object({
+  WORK_DIR: Folder,
+  CACHE_DIR: Folder,
+  ENGINE: z.enum(ENGINE_NAMES).default('auto'),
+  IMAGENET_WEIGHTS_URL: z.url({ protocol: /^https?$/ }).default(IMAGENET_WEIGHTS_URL),
+  REDIS_URL: z
+    .string()
+    .regex(/^rediss?:\/\//, 'must start with redis:// or rediss://')
+    .default('redis://127.0.0.1:6379'),
+  QUEUE_PREFIX: z.string().min(1).default('headstart'),
+  LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  LOCK_DURATION_MS: Milliseconds.default(30_000),
+  STALLED_INTERVAL_MS: Milliseconds.default(30_000),
+  SHUTDOWN_GRACE_SECONDS: Seconds.default(300),
+  WEBHOOK_SECRET: z
+    .string()
+    .refine((secret) => decodeSecret(secret) !== null, {
+      error: 'must be whsec_ and the base64 of 24 to 64 bytes',
+    })
+    .optional(),
+  WEBHOOK_RETRY_DELAYS_SECONDS: z
+    .string()
+    .default(WEBHOOK_DELAYS)
+    .transform((list) => list.split(',').map((part) => Number(part.trim() || NaN)))
+    .refine((delays) => delays.every((delay) => delay >= 0), {
+      error: 'must be seconds, separated by commas',
+    }),
+  WEBHOOK_TIMEOUT_SECONDS: Seconds.default(15),
+  ...storageConfigShape,
+});
+
+export interface WorkerConfig {
+  /** Scratch: one folder per attempt of a job. */
+  workDir: string;
+  /** Downloaded weights, kept. */
+  cacheDir: string;
+  engine: EngineName;
+  imagenetWeightsUrl: string;
+  redisUrl: string;
+  queuePrefix: string;
+  logLevel: (typeof LOG_LEVELS)[number];
+  lockDurationMs: number;
+  stalledIntervalMs: number;
+  /** How long a trainer may take to end after a SIGTERM before it is killed. */
+  shutdownGraceMs: number;
+  webhooks: WebhookConfig;
+  storage: StorageConfig;
+}
+
+export interface WebhookConfig {
+  /** `whsec_...`; without it nothing can be signed, so nothing is sent. */
+  secret: string | undefined;
+  /** Seconds to wait after the first, second, ... failed try. One more try than delays. */
+  retryDelaysSeconds: number[];
+  timeoutMs: number;
+}
+
+/** @throws ConfigError naming every variable that is wrong. */
+export function readConfig(env: Record<string, string | undefined> = process.env): WorkerConfig {
+  const parsed = parseConfig(Environment, env);
+  return {
+    workDir: parsed.WORK_DIR,
+    cacheDir: parsed.CACHE_DIR,
+    engine: parsed.ENGINE,
+    imagenetWeightsUrl: parsed.IMAGENET_WEIGHTS_URL,
+    redisUrl: parsed.REDIS_URL,
+    queuePrefix: parsed.QUEUE_PREFIX,
+    logLevel: parsed.LOG_LEVEL,
+    lockDurationMs: parsed.LOCK_DURATION_MS,
+    stalledIntervalMs: parsed.STALLED_INTERVAL_MS,
+    shutdownGraceMs: parsed.SHUTDOWN_GRACE_SECONDS * 1000,
+    webhooks: {
+      secret: parsed.WEBHOOK_SECRET,
+      retryDelaysSeconds: parsed.WEBHOOK_RETRY_DELAYS_SECONDS,
+      timeoutMs: parsed.WEBHOOK_TIMEOUT_SECONDS * 1000,
+    },
+    storage: storageConfig(parsed),
+  };
+}

@@ -1,0 +1,76 @@
+import type { Progress } from '@headstart/contracts';
+import { type JobPayload, type JobRecord, updatePayload } from '@headstart/queue';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+
+/** Writes what an attempt reports into the job's record. */
+export interface JobWriter {
+  progress(progress: Progress): void;
+  update(change: (payload: JobPayload) => Partial<JobPayload>): void;
+  /** Resolves when all that was handed in before has been written, however long Redis is away. */
+  drained(): Promise<void>;
+  /** Drops what is not written yet, and all that comes: the job is no longer this attempt's. */
+  abandon(): void;
+}
+
+interface Write {
+  kind: 'progress' | 'payload';
+  run(): Promise<void>;
+}
+
+/**
+ * Makes a job's writer: one write at a time, in the order they came, so that nothing overtakes.
+ *
+ * While Redis is away writes wait. Of progress reports that wait one behind the other only the last is kept.
+ * @param onCanceled called when a write finds that the job has been canceled: the message about it may have been lost.
+ */
+export function createJobWriter(
+  redis: Redis,
+  job: JobRecord,
+  logger: Logger,
+  onCanceled: () => void,
+): JobWriter {
+  const waiting: Write[] = [];
+  let running: Promise<void> | null = null;
+  let isAbandoned = false;
+
+  async function work(): Promise<void> {
+    for (let write = waiting.shift(); write; write = waiting.shift()) {
+      try {
+        await write.run();
+      } catch (err) {
+        logger.error({ err, kind: write.kind }, 'the job record could not be written');
+      }
+    }
+    running = null;
+  }
+
+  function add(write: Write): void {
+    if (isAbandoned) return;
+    if (write.kind === 'progress' && waiting.at(-1)?.kind === 'progress') waiting.pop();
+    waiting.push(write);
+    running ??= work();
+  }
+
+  return {
+    progress(progress) {
+      add({ kind: 'progress', run: () => job.updateProgress(progress) });
+    },
+    update(change) {
+      add({
+        kind: 'payload',
+        async run() {
+          const payload = await updatePayload(redis, job, change);
+          if (payload !== null && payload.canceledAt !== null) onCanceled();
+        },
+      });
+    },
+    async drained() {
+      await running;
+    },
+    abandon() {
+      isAbandoned = true;
+      waiting.length = 0;
+    },
+  };
+}

@@ -1,0 +1,236 @@
+import { AppError, type Job as WireJob } from '@headstart/contracts';
+import {
+  addWebhook,
+  findJob,
+  type JobPayload,
+  type JobRecord,
+  readPayload,
+  toJob,
+  toQueueError,
+  updatePayload,
+  type WebhookPayload,
+  webhookFor,
+} from '@headstart/queue';
+import { type Queue, WaitingError } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Logger } from 'pino';
+import type { WorkerConfig } from '../config.js';
+import { type Assignment, stopError } from '../trainer-protocol.js';
+import { createJobWriter, type JobWriter } from './job-writer.js';
+import { type Outcome, startTrainer, type TrainerReport } from './run-trainer.js';
+import { callAt } from './timer.js';
+import { makeWorkFolder, removeWorkFolder } from './work-folder.js';
+
+export interface SupervisorParts {
+  config: WorkerConfig;
+  redis: Redis;
+  jobs: Queue<JobPayload>;
+  webhooks: Queue<WebhookPayload>;
+  logger: Logger;
+  /** Aborted when the worker shuts down: give the jobs back. */
+  shutdown: AbortSignal;
+  /** Aborted when the grace is over: end the trainers at once. */
+  kill: AbortSignal;
+}
+
+/** What the supervisor can do to an attempt from outside, by job id. */
+export interface RunningAttempt {
+  attempt: number;
+  /** Another worker has the job: end this attempt, and leave the job's record alone. */
+  abandon(): void;
+}
+
+type Ending = Outcome | { type: 'abandoned' };
+
+/**
+ * Makes BullMQ's processor. One attempt of a job:
+ *
+ *   starting -> running -> done         the record becomes completed
+ *                       -> failed       a retryable error waits for the next attempt; any other, or the last, is final
+ *                       -> interrupted  back to the queue, no attempt counted: the worker shuts down
+ *                       -> abandoned    another worker has it: nothing is written
+ *
+ * What the job's end owes others, its webhook, is queued before the record changes. A worker that dies in between leaves
+ * the job to another one, which finds the manifest, or the same error, and queues the same webhook, which is made once.
+ */
+export function createProcessor(parts: SupervisorParts, running: Map<string, RunningAttempt>) {
+  return async function processJob(
+    job: JobRecord,
+    token: string | undefined,
+    signal: AbortSignal | undefined,
+  ) {
+    const logger = parts.logger.child({
+      jobId: job.id,
+      requestId: job.data.requestId,
+      attempt: job.attemptsStarted,
+    });
+    const ending = await runAttempt(parts, running, job, signal, logger);
+    logger.info(
+      { ending: ending.type, ...(ending.type === 'failed' && { err: ending.error }) },
+      'attempt ended',
+    );
+    switch (ending.type) {
+      case 'done':
+        await announce(parts, job, { status: 'succeeded', error: null });
+        return;
+      case 'failed':
+        if (isFinal(job, ending.error)) {
+          const status = ending.error.code === 'canceled' ? 'canceled' : 'failed';
+          await announce(parts, job, { status, error: ending.error.toJobError() });
+        }
+        throw toQueueError(ending.error);
+      case 'interrupted':
+        await job.moveToWait(token);
+        throw new WaitingError('The worker shuts down, and has given the job back.');
+      case 'abandoned':
+        throw new WaitingError('Another worker has the job.');
+    }
+  };
+}
+
+/** Runs an attempt from its start to its end; whatever goes wrong becomes a failed ending. */
+async function runAttempt(
+  parts: SupervisorParts,
+  running: Map<string, RunningAttempt>,
+  job: JobRecord,
+  signal: AbortSignal | undefined,
+  logger: Logger,
+): Promise<Ending> {
+  const { config, redis, jobs } = parts;
+  const jobId = job.id ?? '';
+  let folder: string | null = null;
+  try {
+    const payload = await readPayload(redis, job);
+    if (payload === null) return { type: 'abandoned' };
+    if (payload.canceledAt !== null) throw stopError('canceled', payload.plan);
+    const startedAt = payload.startedAt ?? new Date().toISOString();
+    await updatePayload(redis, job, () => ({ startedAt }));
+    const deadlineMs = deadlineOf(payload, startedAt);
+    if (deadlineMs !== null && deadlineMs <= Date.now()) throw stopError('timed_out', payload.plan);
+    if (parts.shutdown.aborted) return { type: 'interrupted' };
+
+    folder = await makeWorkFolder(config.workDir, jobId, job.attemptsStarted, async (id) => {
+      const record = await findJob(jobs, id);
+      return record !== undefined && (await record.getState()) !== 'active';
+    });
+    const assignment = assignmentOf(config, job, payload, folder);
+    return await superviseTrainer(parts, running, job, assignment, { deadlineMs, signal, logger });
+  } catch (error) {
+    return { type: 'failed', error: AppError.from(error) };
+  } finally {
+    if (folder !== null) {
+      await removeWorkFolder(folder).catch((err: unknown) =>
+        logger.warn({ err, folder }, 'the work folder could not be removed'),
+      );
+    }
+  }
+}
+
+interface Limits {
+  deadlineMs: number | null;
+  /** Aborted when the job is canceled. */
+  signal: AbortSignal | undefined;
+  logger: Logger;
+}
+
+/** Runs the trainer, writes what it reports, and passes on to it what comes from outside. */
+async function superviseTrainer(
+  { redis, shutdown, kill }: SupervisorParts,
+  running: Map<string, RunningAttempt>,
+  job: JobRecord,
+  assignment: Assignment,
+  { deadlineMs, signal, logger }: Limits,
+): Promise<Ending> {
+  let isAbandoned = false;
+  const writer = createJobWriter(redis, job, logger, () => trainer.stop('canceled'));
+  const trainer = startTrainer(assignment, logger, (report) => write(writer, report));
+  const abandon = () => {
+    isAbandoned = true;
+    writer.abandon();
+    trainer.kill();
+  };
+  const forget = [
+    onAbort(signal, () => trainer.stop('canceled')),
+    onAbort(shutdown, () => trainer.interrupt()),
+    onAbort(kill, () => trainer.kill()),
+    ...(deadlineMs === null ? [] : [callAt(deadlineMs, () => trainer.stop('timed_out'))]),
+  ];
+  running.set(assignment.jobId, { attempt: assignment.attempt, abandon });
+  logger.info('attempt started');
+  try {
+    const outcome = await trainer.outcome;
+    await writer.drained();
+    return isAbandoned ? { type: 'abandoned' } : outcome;
+  } finally {
+    running.delete(assignment.jobId);
+    for (const stop of forget) stop();
+  }
+}
+
+function write(writer: JobWriter, report: TrainerReport): void {
+  switch (report.type) {
+    case 'progress':
+      return writer.progress(report.progress);
+    case 'runtime':
+      return writer.update(() => ({ runtime: report.runtime }));
+    case 'artifacts':
+      return writer.update(() => ({ artifacts: report.artifacts }));
+    case 'history':
+      return writer.update(() => ({ metrics: report.metrics }));
+    case 'epoch':
+      // An attempt that was lost may have reported the same epoch before.
+      return writer.update(({ metrics }) => ({
+        metrics: [...metrics.filter(({ epoch }) => epoch < report.metrics.epoch), report.metrics],
+      }));
+  }
+}
+
+/** Queues the webhook of a job that is about to end. */
+async function announce(
+  { webhooks }: SupervisorParts,
+  job: JobRecord,
+  end: Pick<WireJob, 'status' | 'error'>,
+): Promise<void> {
+  const webhook = webhookFor({ ...(await toJob(job)), ...end, finishedAt: new Date().toISOString() });
+  if (webhook) await addWebhook(webhooks, job.id ?? '', webhook);
+}
+
+/** Whether BullMQ will end the job with that error. */
+function isFinal(job: JobRecord, error: AppError): boolean {
+  return !error.retryable || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+}
+
+function deadlineOf({ plan }: JobPayload, startedAt: string): number | null {
+  const seconds = plan.training.maxDurationSeconds;
+  return seconds === null ? null : Date.parse(startedAt) + seconds * 1000;
+}
+
+function assignmentOf(
+  config: WorkerConfig,
+  job: JobRecord,
+  payload: JobPayload,
+  workDir: string,
+): Assignment {
+  const { request, plan, jobModelUri, outputUri } = payload;
+  const { cacheDir, engine, imagenetWeightsUrl, storage } = config;
+  return {
+    jobId: job.id ?? '',
+    attempt: job.attemptsStarted,
+    request,
+    plan,
+    jobModelUri,
+    outputUri,
+    workDir,
+    cacheDir,
+    engine,
+    imagenetWeightsUrl,
+    storage,
+  };
+}
+
+/** Calls `listener` when the signal is aborted, at once if it is already. @returns a function that calls it off. */
+function onAbort(signal: AbortSignal | undefined, listener: () => void): () => void {
+  if (signal?.aborted) listener();
+  signal?.addEventListener('abort', listener, { once: true });
+  return () => signal?.removeEventListener('abort', listener);
+}

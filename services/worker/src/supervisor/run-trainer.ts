@@ -1,0 +1,136 @@
+import { fork } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { AppError } from '@headstart/contracts';
+import type { Logger } from 'pino';
+import {
+  type Assignment,
+  FromTrainer,
+  type StopReason,
+  stopError,
+  type ToTrainer,
+} from '../trainer-protocol.js';
+
+const TRAINER = fileURLToPath(new URL('../trainer/main.js', import.meta.url));
+/** A trainer that was told to stop, or said that it had ended, and has not ended by then is killed. */
+const STOP_WITHIN_MS = 30_000;
+/** Lines of a crashed trainer's stderr that its error quotes. */
+const STDERR_LINES = 20;
+
+export type TrainerReport = Exclude<FromTrainer, { type: 'done' | 'failed' | 'interrupted' | 'log' }>;
+
+export type Outcome = { type: 'done' } | { type: 'failed'; error: AppError } | { type: 'interrupted' };
+
+export interface Trainer {
+  /** Resolves, never rejects, when the process has ended. */
+  outcome: Promise<Outcome>;
+  /** Makes the outcome a failure for that reason, unless the trainer is done already. */
+  stop(reason: StopReason): void;
+  /** Asks the trainer to end at the next place from which another attempt can go on. */
+  interrupt(): void;
+  /** Ends the process at once. */
+  kill(): void;
+}
+
+/** Starts the process that trains, one per attempt. */
+export function startTrainer(
+  assignment: Assignment,
+  logger: Logger,
+  onReport: (report: TrainerReport) => void,
+): Trainer {
+  const child = fork(TRAINER, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  let last: Extract<FromTrainer, { type: 'done' | 'failed' | 'interrupted' }> | null = null;
+  let stopReason: StopReason | null = null;
+  let isInterrupted = false;
+  let killTimer: NodeJS.Timeout | undefined;
+  const stderr: string[] = [];
+
+  const kill = () => void child.kill('SIGKILL');
+  const killLater = () => (killTimer ??= setTimeout(kill, STOP_WITHIN_MS));
+  const tell = (message: ToTrainer) => {
+    // A trainer that has just ended cannot hear it, which its end says better than this error.
+    if (child.connected) child.send(message, () => undefined);
+  };
+
+  if (child.stderr) {
+    createInterface({ input: child.stderr }).on('line', (line) => {
+      stderr.push(line);
+      if (stderr.length > STDERR_LINES) stderr.shift();
+      logger.debug({ line }, 'trainer stderr');
+    });
+  }
+  if (child.stdout) {
+    createInterface({ input: child.stdout }).on('line', (line) => logger.debug({ line }, 'trainer stdout'));
+  }
+
+  child.on('message', (raw) => {
+    const { data: message, error } = FromTrainer.safeParse(raw);
+    if (!message) {
+      logger.error({ err: error }, 'the trainer said what it must not say');
+      kill();
+      return;
+    }
+    switch (message.type) {
+      case 'done':
+      case 'failed':
+      case 'interrupted':
+        last = message;
+        killLater();
+        break;
+      case 'log':
+        logger[message.level](message.fields, message.message);
+        break;
+      default:
+        onReport(message);
+    }
+  });
+
+  const outcome = new Promise<Outcome>((resolve) => {
+    const settle = (exit: string) => {
+      clearTimeout(killTimer);
+      if (last?.type === 'done') resolve({ type: 'done' });
+      else if (stopReason) resolve({ type: 'failed', error: stopped(stopReason, assignment, last) });
+      else if (last?.type === 'failed') resolve({ type: 'failed', error: AppError.fromJobError(last.error) });
+      else if (isInterrupted || last?.type === 'interrupted') resolve({ type: 'interrupted' });
+      else resolve({ type: 'failed', error: crashed(exit, stderr) });
+    };
+    child.on('close', (code, signal) => settle(signal === null ? `exit code ${code}` : `signal ${signal}`));
+    child.on('error', (error) => {
+      // Without a process there is no "close".
+      if (child.pid === undefined) settle(error.message);
+    });
+  });
+
+  tell({ type: 'start', assignment });
+  return {
+    outcome,
+    stop(reason) {
+      stopReason ??= reason;
+      tell({ type: 'stop', reason });
+      killLater();
+    },
+    interrupt() {
+      isInterrupted = true;
+      tell({ type: 'interrupt' });
+    },
+    kill,
+  };
+}
+
+/** The trainer's own error for the stop says more, such as where the last checkpoint is. */
+function stopped(reason: StopReason, { plan }: Assignment, last: FromTrainer | null): AppError {
+  if (last?.type === 'failed' && last.error.code === reason) return AppError.fromJobError(last.error);
+  return stopError(reason, plan);
+}
+
+function crashed(exit: string, stderr: string[]): AppError {
+  const hint = exit.includes('SIGKILL') ? ' The machine may have run out of memory.' : '';
+  const lines = stderr.length > 0 ? ` It last wrote: ${stderr.slice(-3).join(' | ')}` : '';
+  return new AppError(
+    'trainer_crashed',
+    `The trainer process ended without a word (${exit}).${hint}${lines}`,
+    {
+      details: { exit, stderr },
+    },
+  );
+}

@@ -1,0 +1,153 @@
+import { mkdir } from 'node:fs/promises';
+import {
+  addWebhook,
+  type CancelChannel,
+  createCancelChannel,
+  createJobQueue,
+  createRedis,
+  createWebhookQueue,
+  findJob,
+  type JobPayload,
+  JOBS_QUEUE,
+  toJob,
+  watchRedis,
+  webhookFor,
+} from '@headstart/queue';
+import { Worker } from 'bullmq';
+import type { Logger } from 'pino';
+import type { WorkerConfig } from '../config.js';
+import { createWebhookWorker } from '../webhooks/worker.js';
+import { createProcessor, type RunningAttempt, type SupervisorParts } from './process-job.js';
+
+/** How often a job may be lost with its worker. Attempts that fail are counted apart from that. */
+const MAX_STALLED_COUNT = 10;
+
+export interface Supervisor {
+  /**
+   * Takes no more jobs, gives the running one back, and closes every connection.
+   * Killing the trainer when the grace is over is part of it; it can still wait for a Redis that is away.
+   */
+  close(): Promise<void>;
+  /** Ends the trainers at once. */
+  kill(): void;
+}
+
+/** Starts taking jobs and sending webhooks. Resolves when both are under way. */
+export async function startSupervisor(config: WorkerConfig, logger: Logger): Promise<Supervisor> {
+  await Promise.all([
+    mkdir(config.workDir, { recursive: true }),
+    mkdir(config.cacheDir, { recursive: true }),
+  ]);
+  const { queuePrefix: prefix } = config;
+  const redis = createRedis(config.redisUrl, 'worker');
+  watchRedis(redis, {
+    up: () => logger.info('Redis answers'),
+    down: (err) => logger.warn({ err }, 'Redis does not answer; what runs goes on'),
+  });
+  const shutdown = new AbortController();
+  const kill = new AbortController();
+  const jobs = createJobQueue(redis, prefix);
+  const webhooks = createWebhookQueue(redis, prefix);
+  const channel = createCancelChannel(redis, prefix);
+  const parts: SupervisorParts = {
+    config,
+    redis,
+    jobs,
+    webhooks,
+    logger,
+    shutdown: shutdown.signal,
+    kill: kill.signal,
+  };
+  const running = new Map<string, RunningAttempt>();
+  const worker = createJobWorker(parts, running);
+  const webhookWorker = createWebhookWorker({ redis, prefix, logger, ...config.webhooks });
+  if (config.webhooks.secret === undefined)
+    logger.warn('WEBHOOK_SECRET is not set: webhooks wait until a worker has it');
+
+  await subscribeToCancels(channel, worker, logger);
+  await Promise.all([worker.waitUntilReady(), webhookWorker.waitUntilReady()]);
+  run(worker, logger);
+  run(webhookWorker, logger);
+
+  return {
+    async close() {
+      shutdown.abort();
+      const timer = setTimeout(() => kill.abort(), config.shutdownGraceMs);
+      await Promise.all([worker.close(), webhookWorker.close()]);
+      clearTimeout(timer);
+      await Promise.all([channel.close(), jobs.close(), webhooks.close()]);
+      redis.disconnect();
+    },
+    kill: () => kill.abort(),
+  };
+}
+
+function createJobWorker(parts: SupervisorParts, running: Map<string, RunningAttempt>): Worker<JobPayload> {
+  const { config, redis, logger } = parts;
+  const processJob = createProcessor(parts, running);
+  const worker = new Worker<JobPayload>(
+    JOBS_QUEUE,
+    // BullMQ hands over the signal only to a function that declares exactly these three.
+    (job, token, signal) => processJob(job, token, signal),
+    {
+      connection: redis,
+      prefix: config.queuePrefix,
+      concurrency: 1,
+      autorun: false,
+      lockDuration: config.lockDurationMs,
+      stalledInterval: config.stalledIntervalMs,
+      maxStalledCount: MAX_STALLED_COUNT,
+    },
+  );
+  worker.on('error', (err) => logger.debug({ err }, 'job worker'));
+  worker.on('stalled', (jobId) => logger.warn({ jobId }, 'its worker was lost; the job is queued again'));
+  worker.on('failed', (job) => {
+    // A job that BullMQ fails by itself, since its workers were lost too often, has passed no processor.
+    if (job?.finishedOn === undefined) return;
+    announceFailure(parts, job.id ?? '').catch((err: unknown) => logger.error({ err }, 'webhook not queued'));
+  });
+  worker.on('lockRenewalFailed', (jobIds) => {
+    for (const jobId of jobIds) {
+      leaveToOther(parts, jobId, running.get(jobId)).catch((err: unknown) =>
+        logger.warn({ err, jobId }, 'nothing is known of the lost lock'),
+      );
+    }
+  });
+  return worker;
+}
+
+async function announceFailure({ jobs, webhooks }: SupervisorParts, jobId: string): Promise<void> {
+  const record = await findJob(jobs, jobId);
+  const webhook = record && webhookFor(await toJob(record));
+  if (webhook) await addWebhook(webhooks, jobId, webhook);
+}
+
+/**
+ * The lock ran out, as it does when Redis was away for long. The attempt goes on, since its manifest counts whoever
+ * writes the record, but not beside another worker's.
+ */
+async function leaveToOther(
+  { jobs, logger }: SupervisorParts,
+  jobId: string,
+  attempt: RunningAttempt | undefined,
+): Promise<void> {
+  const record = await findJob(jobs, jobId);
+  if (!attempt || !record || record.attemptsStarted === attempt.attempt) return;
+  logger.warn({ jobId }, 'another worker has the job: this attempt ends');
+  attempt.abandon();
+}
+
+async function subscribeToCancels(
+  channel: CancelChannel,
+  worker: Worker<JobPayload>,
+  logger: Logger,
+): Promise<void> {
+  await channel.subscribe((jobId) => {
+    if (worker.cancelJob(jobId, 'canceled')) logger.info({ jobId }, 'the job is canceled');
+  });
+}
+
+function run(worker: Worker, logger: Logger): void {
+  // It runs until it is closed; there is nobody to wait for it.
+  worker.run().catch((err: unknown) => logger.fatal({ err, queue: worker.name }, 'the worker stopped'));
+}

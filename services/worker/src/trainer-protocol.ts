@@ -1,0 +1,86 @@
+/**
+ * What supervisor and trainer tell each other over the child process's IPC channel, as JSON.
+ *
+ *   supervisor                      trainer
+ *   start ------------------------> works
+ *         <------------------------ runtime, history, progress, epoch, artifacts, log: any number, in their order
+ *   stop, interrupt --------------> aborts
+ *         <------------------------ done | failed | interrupted: once, and the trainer ends
+ *
+ * A trainer that ends without one of the last three has crashed. One that loses its supervisor ends at once.
+ */
+import {
+  Artifacts,
+  AppError,
+  EpochMetrics,
+  JobError,
+  JobRequest,
+  Plan,
+  Progress,
+  Runtime,
+} from '@headstart/contracts';
+import { ENGINE_NAMES } from '@headstart/engines';
+import { z } from 'zod';
+
+export const STOP_REASONS = ['canceled', 'timed_out'] as const;
+export type StopReason = (typeof STOP_REASONS)[number];
+
+/** All that an attempt needs; the trainer reads no environment and no queue. */
+export const Assignment = z.object({
+  jobId: z.string(),
+  /** 1 for the first start of the job. */
+  attempt: z.int(),
+  request: JobRequest,
+  plan: Plan,
+  jobModelUri: z.string().nullable(),
+  /** The job's own folder in the object store, with a slash at its end. */
+  outputUri: z.string(),
+  /** Folder of this attempt alone; it exists and is empty. */
+  workDir: z.string(),
+  cacheDir: z.string(),
+  engine: z.enum(ENGINE_NAMES),
+  imagenetWeightsUrl: z.string(),
+  storage: z.object({
+    fileRoots: z.array(z.string()),
+    s3: z.object({ endpoint: z.string().optional(), region: z.string(), forcePathStyle: z.boolean() }),
+  }),
+});
+export type Assignment = z.infer<typeof Assignment>;
+
+export const ToTrainer = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('start'), assignment: Assignment }),
+  z.object({ type: z.literal('stop'), reason: z.enum(STOP_REASONS) }),
+  z.object({ type: z.literal('interrupt') }),
+]);
+export type ToTrainer = z.infer<typeof ToTrainer>;
+
+export const FromTrainer = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('runtime'), runtime: Runtime }),
+  /** The epochs that the checkpoint to go on from has; none where there is no checkpoint. */
+  z.object({ type: z.literal('history'), metrics: z.array(EpochMetrics) }),
+  z.object({ type: z.literal('progress'), progress: Progress }),
+  z.object({ type: z.literal('epoch'), metrics: EpochMetrics }),
+  z.object({ type: z.literal('artifacts'), artifacts: Artifacts }),
+  z.object({
+    type: z.literal('log'),
+    level: z.enum(['info', 'warn']),
+    message: z.string(),
+    fields: z.record(z.string(), z.unknown()),
+  }),
+  z.object({ type: z.literal('done') }),
+  z.object({ type: z.literal('failed'), error: JobError }),
+  z.object({ type: z.literal('interrupted') }),
+]);
+export type FromTrainer = z.infer<typeof FromTrainer>;
+
+/** The error of a job that was stopped for that reason. */
+export function stopError(reason: StopReason, plan: Plan): AppError {
+  if (reason === 'canceled')
+    return new AppError('canceled', 'The job was canceled. Post it again to run it.');
+  const limit = plan.training.maxDurationSeconds;
+  return new AppError(
+    'timed_out',
+    `The job ran longer than its training.maxDurationSeconds, ${limit} s from its first start. Its checkpoints are kept. Allow it more time, or train fewer epochs.`,
+    { details: { maxDurationSeconds: limit } },
+  );
+}
