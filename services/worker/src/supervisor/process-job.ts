@@ -156,7 +156,7 @@ async function superviseTrainer(
     ...(deadlineMs === null ? [] : [callAt(deadlineMs, () => trainer.stop('timed_out'))]),
   ];
   running.set(assignment.jobId, { attempt: assignment.attempt, abandon });
-  logger.info('attempt started');
+  logger.info({ trainerPid: trainer.pid }, 'attempt started');
   try {
     const outcome = await trainer.outcome;
     await writer.drained();

@@ -22,6 +22,7 @@ export type TrainerReport = Exclude<FromTrainer, { type: 'done' | 'failed' | 'in
 export type Outcome = { type: 'done' } | { type: 'failed'; error: AppError } | { type: 'interrupted' };
 
 export interface Trainer {
+  pid: number | undefined;
   /** Resolves, never rejects, when the process has ended. */
   outcome: Promise<Outcome>;
   /** Makes the outcome a failure for that reason, unless the trainer is done already. */
@@ -103,6 +104,7 @@ export function startTrainer(
 
   tell({ type: 'start', assignment });
   return {
+    pid: child.pid,
     outcome,
     stop(reason) {
       stopReason ??= reason;

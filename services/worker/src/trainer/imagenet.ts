@@ -4,7 +4,6 @@ import { access, mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { ReadableStream } from 'node:stream/web';
 import { AppError } from '@headstart/contracts';
 
 /** Keras Applications' VGG19 without the top: 80,134,624 bytes. Keras checks the same MD5. */
@@ -64,7 +63,7 @@ async function download(file: string, { url, signal, onProgress }: ImagenetOptio
       done(null, part);
     },
   });
-  await pipeline(Readable.fromWeb(response.body as ReadableStream), count, createWriteStream(file), {
+  await pipeline(Readable.fromWeb(response.body), count, createWriteStream(file), {
     signal,
   });
   return hash.digest('hex');

@@ -1,7 +1,8 @@
 import { setPriority } from 'node:os';
 import { AppError } from '@headstart/contracts';
 import { TrainingInterrupted } from '@headstart/training';
-import { FromTrainer, stopError, ToTrainer, type Assignment } from '../trainer-protocol.js';
+import type { FromTrainer} from '../trainer-protocol.js';
+import { stopError, ToTrainer, type Assignment } from '../trainer-protocol.js';
 import { runAssignment } from './run-assignment.js';
 
 /** Below the supervisor and what else runs on the machine: a lock renewed late costs the whole attempt. */

@@ -1,0 +1,34 @@
+import { ConfigError } from '@headstart/contracts';
+import { readConfig } from '@headstart/worker';
+import { describe, expect, it } from 'vitest';
+
+const REQUIRED = { WORK_DIR: '/var/work', CACHE_DIR: '/var/cache' };
+
+describe('the configuration', () => {
+  it('has a default for all but the two folders', () => {
+    const config = readConfig(REQUIRED);
+    expect(config).toMatchObject({
+      engine: 'auto',
+      lockDurationMs: 30_000,
+      stalledIntervalMs: 30_000,
+      shutdownGraceMs: 300_000,
+      webhooks: { secret: undefined, timeoutMs: 15_000 },
+    });
+    expect(config.webhooks.retryDelaysSeconds).toEqual([
+      5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400,
+    ]);
+  });
+
+  it('names every variable that is wrong', () => {
+    const env = {
+      WORK_DIR: 'relative',
+      ENGINE: 'abacus',
+      WEBHOOK_SECRET: 'whsec_c2hvcnQ=',
+      WEBHOOK_RETRY_DELAYS_SECONDS: '5,,x',
+    };
+    const read = () => readConfig(env);
+    expect(read).toThrow(ConfigError);
+    for (const name of ['WORK_DIR', 'CACHE_DIR', 'ENGINE', 'WEBHOOK_SECRET', 'WEBHOOK_RETRY_DELAYS_SECONDS'])
+      expect(read).toThrow(name);
+  });
+});
