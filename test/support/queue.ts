@@ -1,0 +1,56 @@
+import type { JobRequest, Plan } from '@headstart/contracts';
+import {
+  type CancelParts,
+  createCancelChannel,
+  createJobQueue,
+  createRedis,
+  createWebhookQueue,
+  type JobPayload,
+} from '@headstart/queue';
+import { resolvePlan } from '@headstart/training/plan';
+import { randomUUID } from 'node:crypto';
+
+export interface QueueParts extends CancelParts {
+  prefix: string;
+  close(): Promise<void>;
+}
+
+/** The queues under a prefix of the test's own; closing removes what is in them. */
+export function openQueueParts(url: string, prefix = `test-${randomUUID()}`): QueueParts {
+  const redis = createRedis(url, 'worker');
+  const jobs = createJobQueue(redis, prefix);
+  const webhooks = createWebhookQueue(redis, prefix);
+  const channel = createCancelChannel(redis, prefix);
+  return {
+    prefix,
+    redis,
+    jobs,
+    webhooks,
+    channel,
+    async close() {
+      await channel.close();
+      await Promise.all([jobs.obliterate({ force: true }), webhooks.obliterate({ force: true })]);
+      await Promise.all([jobs.close(), webhooks.close()]);
+      redis.disconnect();
+    },
+  };
+}
+
+const REQUEST: JobRequest = { datasetUri: 'file:///data/flowers/', scenario: 'small-similar' };
+
+export function makePayload(request: Partial<JobRequest> = {}): JobPayload {
+  const whole = { ...REQUEST, ...request };
+  const plan: Plan = resolvePlan(whole, { classes: ['daisy', 'tulip'] });
+  return {
+    version: 1,
+    request: whole,
+    plan,
+    jobModelUri: null,
+    requestId: 'request-1',
+    outputUri: 'file:///data/output/1/',
+    metrics: [],
+    runtime: null,
+    artifacts: null,
+    canceledAt: null,
+  };
+}
