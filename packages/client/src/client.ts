@@ -1,0 +1,99 @@
+import {
+  AppError,
+  ENDED_STATUSES,
+  type Job,
+  type JobRequestInput,
+  type Plan,
+  Problem,
+} from '@headstart/contracts';
+import { setTimeout as delay } from 'node:timers/promises';
+
+export interface WaitOptions {
+  /** Called with the job after every look at it, the last one included. */
+  onUpdate?(job: Job): void;
+  /** Ends the waiting, not the job: the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Time between two looks; 1000 by default. */
+  intervalMs?: number;
+}
+
+/** How long waitForJob bears a service that does not answer, for example while it is restarted. */
+const OUTAGE_LIMIT_MS = 60_000;
+
+/**
+ * Talks to the HTTP API. Every method rejects with AppError: the one the service answered with, or `internal_error`
+ * where no answer came.
+ */
+export class HeadstartClient {
+  readonly baseUrl: string;
+
+  /** @param baseUrl for example `http://127.0.0.1:3000` */
+  constructor(baseUrl: string) {
+    this.baseUrl = baseUrl.replace(/\/+$/, '');
+  }
+
+  createJob(request: JobRequestInput): Promise<Job> {
+    return this.#send<Job>('POST', '/jobs', { body: request });
+  }
+
+  /** What the job would do, without queueing it. */
+  dryRun(request: JobRequestInput): Promise<Plan> {
+    return this.#send<Plan>('POST', '/jobs?dryRun=true', { body: request });
+  }
+
+  getJob(id: string, signal?: AbortSignal): Promise<Job> {
+    return this.#send<Job>('GET', `/jobs/${encodeURIComponent(id)}`, signal ? { signal } : {});
+  }
+
+  /** A running job is still `running` in the answer, until its worker has let go of it. */
+  cancelJob(id: string): Promise<Job> {
+    return this.#send<Job>('POST', `/jobs/${encodeURIComponent(id)}/cancel`);
+  }
+
+  /** Looks at the job until it has ended, whichever way, and bears outages of up to a minute. */
+  async waitForJob(id: string, options: WaitOptions = {}): Promise<Job> {
+    const { onUpdate, signal, intervalMs = 1000 } = options;
+    let answeredAt = Date.now();
+    for (;;) {
+      signal?.throwIfAborted();
+      try {
+        const job = await this.getJob(id, signal);
+        answeredAt = Date.now();
+        onUpdate?.(job);
+        if (ENDED_STATUSES.includes(job.status)) return job;
+      } catch (error) {
+        const isOutage = error instanceof AppError && error.retryable;
+        if (!isOutage || Date.now() - answeredAt > OUTAGE_LIMIT_MS) throw error;
+      }
+      await delay(intervalMs, undefined, signal ? { signal } : {});
+    }
+  }
+
+  async #send<T>(
+    method: 'GET' | 'POST',
+    path: string,
+    { body, signal }: { body?: unknown; signal?: AbortSignal } = {},
+  ): Promise<T> {
+    const url = this.baseUrl + path;
+    const response = await fetch(url, {
+      method,
+      headers: {
+        accept: 'application/json',
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(signal && { signal }),
+    }).catch((cause: unknown) => {
+      signal?.throwIfAborted();
+      throw new AppError('internal_error', `No answer from ${url}. Is the API running there?`, { cause });
+    });
+    const answer: unknown = await response.json().catch(() => undefined);
+    if (response.ok) return answer as T;
+    const problem = Problem.safeParse(answer);
+    if (problem.success) throw AppError.fromJobError(problem.data);
+    throw new AppError(
+      'internal_error',
+      `${method} ${url} answered ${response.status}, not as Headstart does.`,
+    );
+  }
+}

@@ -1,0 +1,1 @@
+export { HeadstartClient, type WaitOptions } from './client.js';

@@ -1,0 +1,52 @@
+import type { ObjectStores } from '@headstart/contracts';
+import { type createRedis } from '@headstart/queue';
+import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import type { ApiConfig } from './config.js';
+import { methodsPlugin } from './plugins/methods.js';
+import { openapiPlugin } from './plugins/openapi.js';
+import { problemsPlugin, sendProblem } from './plugins/problems.js';
+import { queuePlugin } from './plugins/queue.js';
+import { chooseRequestId, requestIdPlugin } from './plugins/request-id.js';
+import { validationPlugin } from './plugins/validation.js';
+import { cancelJobRoute } from './routes/cancel-job.js';
+import { createJobRoute } from './routes/create-job.js';
+import { getJobRoute } from './routes/get-job.js';
+import { healthzRoute } from './routes/healthz.js';
+import { readyzRoute } from './routes/readyz.js';
+
+/** What the app uses and does not own: whoever opened them closes them after the app. */
+export interface AppDeps {
+  /** From `createRedis(url, 'api')`. */
+  redis: ReturnType<typeof createRedis>;
+  stores: ObjectStores;
+  logger: FastifyBaseLogger;
+}
+
+/** The one place that builds the HTTP service; it listens to nothing, and needs no Redis to start. */
+export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<FastifyInstance> {
+  const app: FastifyInstance = fastify({
+    loggerInstance: deps.logger,
+    requestTimeout: 10_000,
+    connectionTimeout: 10_000,
+    bodyLimit: 64 * 1024,
+    // A client's own id is taken only if it is safe to log: genReqId looks at the header.
+    requestIdHeader: false,
+    logController: new LogController({ requestIdLogLabel: 'requestId' }),
+    genReqId: chooseRequestId,
+    frameworkErrors: (error, request, reply) => sendProblem(error, request, reply),
+  });
+  await app.register(requestIdPlugin);
+  await app.register(validationPlugin);
+  await app.register(problemsPlugin);
+  await app.register(openapiPlugin);
+  await app.register(methodsPlugin);
+  await app.register(queuePlugin, { redis: deps.redis, prefix: config.queuePrefix });
+
+  await app.register(createJobRoute, { config, stores: deps.stores });
+  await app.register(getJobRoute);
+  await app.register(cancelJobRoute);
+  await app.register(healthzRoute);
+  await app.register(readyzRoute);
+  app.refuseOtherMethods();
+  return app;
+}

@@ -1,0 +1,59 @@
+import { parseConfig, uriOf } from '@headstart/contracts';
+import { storageConfig, type StorageConfig, storageConfigShape } from '@headstart/storage';
+import { z } from 'zod';
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+const Environment = z.object({
+  API_HOST: z.string().default('127.0.0.1'),
+  API_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
+  OUTPUT_URI: uriOf(['s3', 'file'], 'OUTPUT_URI'),
+  REDIS_URL: uriOfRedis(),
+  QUEUE_PREFIX: z.string().min(1).default('headstart'),
+  LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  WEBHOOK_SECRET: z
+    .string()
+    .regex(/^whsec_[A-Za-z0-9+/]+=*$/, 'must be whsec_ and base64 (of 24 to 64 bytes)')
+    .optional(),
+  ...storageConfigShape,
+});
+
+export interface ApiConfig {
+  host: string;
+  /** 0 takes any free port. */
+  port: number;
+  /** Folder for the output of jobs that name none, with a slash at its end. */
+  outputUri: string;
+  redisUrl: string;
+  queuePrefix: string;
+  logLevel: (typeof LOG_LEVELS)[number];
+  /** Whether the deployment has a secret to sign webhooks with; the API itself signs nothing. */
+  signsWebhooks: boolean;
+  storage: StorageConfig;
+}
+
+/** @throws ConfigError naming every variable that is wrong. */
+export function readConfig(env: Record<string, string | undefined> = process.env): ApiConfig {
+  const parsed = parseConfig(Environment, env);
+  return {
+    host: parsed.API_HOST,
+    port: parsed.API_PORT,
+    outputUri: withSlash(parsed.OUTPUT_URI),
+    redisUrl: parsed.REDIS_URL,
+    queuePrefix: parsed.QUEUE_PREFIX,
+    logLevel: parsed.LOG_LEVEL,
+    signsWebhooks: parsed.WEBHOOK_SECRET !== undefined,
+    storage: storageConfig(parsed),
+  };
+}
+
+export function withSlash(uri: string): string {
+  return uri.endsWith('/') ? uri : `${uri}/`;
+}
+
+function uriOfRedis() {
+  return z
+    .string()
+    .regex(/^rediss?:\/\//, 'must start with redis:// or rediss://')
+    .default('redis://127.0.0.1:6379');
+}

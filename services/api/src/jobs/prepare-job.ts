@@ -1,0 +1,84 @@
+import { AppError, isArchiveUri, type JobRequest, type ObjectStores, type Plan } from '@headstart/contracts';
+import { listClasses } from '@headstart/dataset';
+import { resolvePlan } from '@headstart/training/plan';
+import type { FastifyBaseLogger } from 'fastify';
+import { type ApiConfig, withSlash } from '../config.js';
+import type { JobsPort } from '../plugins/queue.js';
+
+export interface PrepareContext {
+  config: ApiConfig;
+  stores: ObjectStores;
+  jobs: JobsPort;
+  log: FastifyBaseLogger;
+}
+
+export interface PreparedJob {
+  plan: Plan;
+  jobModelUri: string | null;
+  /** Folder below which the job makes its own, with a slash at its end. */
+  outputBaseUri: string;
+}
+
+/**
+ * Everything that is checked before a job is queued: locations, weights, classes, and whether they make a plan.
+ * @throws AppError whose code POST /jobs documents.
+ */
+export async function prepareJob(request: JobRequest, context: PrepareContext): Promise<PreparedJob> {
+  const { config, stores } = context;
+  if (request.webhook && !config.signsWebhooks) throw webhooksUnavailable(request.webhook.url);
+
+  const outputBaseUri = withSlash(request.output?.uri ?? config.outputUri);
+  stores.open(outputBaseUri);
+  if (isArchiveUri(request.datasetUri)) stores.locate(request.datasetUri);
+  else stores.open(withSlash(request.datasetUri));
+  const weights = request.model?.weights ?? 'imagenet';
+  if (weights.includes('://')) stores.locate(weights);
+
+  const jobModelUri = weights.startsWith('job:') ? await findModel(weights, context.jobs) : null;
+  // First without the classes: a wrong request is answered before the object store is asked.
+  const planContext = jobModelUri === null ? {} : { jobModelUri };
+  resolvePlan(request, { ...planContext, classes: null });
+  const classes = await peekClasses(request.datasetUri, context);
+  return { plan: resolvePlan(request, { ...planContext, classes }), jobModelUri, outputBaseUri };
+}
+
+/** @returns null for an archive, and while the object store does not answer: the worker will look again. */
+async function peekClasses(datasetUri: string, { stores, log }: PrepareContext): Promise<string[] | null> {
+  try {
+    return await listClasses(stores, datasetUri);
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'storage_unavailable') throw error;
+    log.warn({ err: error, datasetUri }, 'the classes are not known yet');
+    return null;
+  }
+}
+
+/** URI of the model.json that an earlier job left. */
+async function findModel(weights: string, jobs: JobsPort): Promise<string> {
+  const job = await jobs.get(weights.slice('job:'.length)).catch((error: unknown) => {
+    if (error instanceof AppError && error.code === 'job_not_found')
+      throw weightsRefused(weights, 'there is no such job');
+    throw error;
+  });
+  if (job.status !== 'succeeded')
+    throw weightsRefused(weights, `the job is ${job.status}; it must have succeeded`);
+  const uri = job.artifacts?.files.model;
+  if (uri === undefined) throw weightsRefused(weights, 'the job has no model');
+  return uri;
+}
+
+function weightsRefused(weights: string, reason: string): AppError {
+  return new AppError(
+    'invalid_request',
+    `The weights "${weights}" cannot be used: ${reason}. Name a job that succeeded, or the URI of its model.json.`,
+    { errors: [{ field: 'model.weights', message: reason, received: weights }] },
+  );
+}
+
+function webhooksUnavailable(url: string): AppError {
+  return new AppError(
+    'invalid_request',
+    'This deployment has no secret to sign webhooks with. Leave "webhook" out and poll the job, or have WEBHOOK_SECRET set for the API and the worker.',
+    { errors: [{ field: 'webhook', message: 'WEBHOOK_SECRET is not configured', received: url }] },
+  );
+}

@@ -1,0 +1,29 @@
+import { ERRORS } from '@headstart/contracts';
+
+const CODES = Object.entries(ERRORS).map(
+  ([code, { status, retryable, title }]) =>
+    `| \`${code}\` | ${status} | ${retryable ? 'yes' : 'no'} | ${title} |`,
+);
+
+export const DESCRIPTION = `Post a job: where your pictures are, and which of the four classic transfer-learning scenarios you are in. A worker
+trains a new head on VGG19, and the network below it where the scenario says so, and leaves the model, its metrics and a
+report in your object store. Poll the job, or name a webhook.
+
+Requests are strict: an unknown field or query parameter is a 400 that names it. Every answer has the header
+\`x-request-id\`: yours, if you sent one of at most 128 safe characters, else a new one.
+
+## Errors
+
+Every error is \`application/problem+json\` (RFC 9457) with a stable \`code\`. The same codes stand in \`error\` of a job that
+failed. A path without the method that was used answers 405 and \`Allow\`.
+
+| Code | Status | Worth another try | Title |
+|---|---|---|---|
+${CODES.join('\n')}
+`;
+
+export const TAGS = [
+  { name: 'jobs', description: 'Post, read and cancel fine-tuning jobs.' },
+  { name: 'operation', description: 'Probes for whoever runs the service.' },
+  { name: 'webhooks', description: 'What the service sends to the URL that a job names.' },
+];

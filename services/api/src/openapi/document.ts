@@ -1,0 +1,93 @@
+import { createRedis } from '@headstart/queue';
+import { createStores } from '@headstart/storage';
+import type { OpenAPIV3_1 } from 'openapi-types';
+import { pino } from 'pino';
+import { stringify } from 'yaml';
+import { buildApp } from '../app.js';
+import { readConfig } from '../config.js';
+import { REQUEST_ID_HEADER } from '../plugins/request-id.js';
+import { JOB_EXAMPLES } from './examples.js';
+import { describeWebhooks } from './webhooks.js';
+
+type Document = OpenAPIV3_1.Document;
+
+/** The OpenAPI 3.1 document of the app as it is built, with the webhooks. Connects to nothing. */
+export async function buildDocument(): Promise<Document> {
+  const config = readConfig({ OUTPUT_URI: 'file:///' });
+  const redis = createRedis(config.redisUrl, 'api');
+  const stores = createStores(config.storage);
+  const app = await buildApp(config, { redis, stores, logger: pino({ level: 'silent' }) });
+  try {
+    await app.ready();
+    const document = structuredClone(app.swagger()) as Document;
+    document.webhooks = describeWebhooks();
+    describeHeaders(document);
+    addExamples(document);
+    pruneSchemas(document);
+    return document;
+  } finally {
+    await app.close();
+    redis.disconnect();
+    stores.close();
+  }
+}
+
+/** openapi.yaml, byte for byte. */
+export async function renderDocument(): Promise<string> {
+  const header = '# Generated from packages/contracts and services/api: npm run openapi:fix\n';
+  return (
+    header +
+    stringify(await buildDocument(), {
+      lineWidth: 110,
+      blockQuote: 'literal',
+      aliasDuplicateObjects: false,
+    })
+  );
+}
+
+function operationsOf(document: Document): OpenAPIV3_1.OperationObject[] {
+  return Object.values(document.paths ?? {}).flatMap((path) =>
+    [path?.get, path?.post].filter((operation) => operation !== undefined),
+  );
+}
+
+function describeHeaders(document: Document): void {
+  const requestId = { description: 'Id of the request, for the logs.', schema: { type: 'string' } } as const;
+  for (const operation of operationsOf(document)) {
+    for (const [status, response] of Object.entries(operation.responses ?? {})) {
+      if ('$ref' in response) continue;
+      response.headers = { [REQUEST_ID_HEADER]: requestId };
+      if (status !== '202') continue;
+      response.headers.location = {
+        description: 'Path of the job.',
+        schema: { type: 'string' },
+        example: '/jobs/0b0e4f3c-5f0a-4c8e-9a52-5d1a3f0f6f6e',
+      };
+    }
+  }
+}
+
+function addExamples(document: Document): void {
+  const body = document.paths?.['/jobs']?.post?.requestBody;
+  const media = body && 'content' in body ? body.content['application/json'] : undefined;
+  if (!media) throw new Error('POST /jobs has no JSON body in the document');
+  media.examples = JOB_EXAMPLES;
+}
+
+/** The zod plugin emits every schema with an id, for input and for output: only those that are referred to stay. */
+function pruneSchemas(document: Document): void {
+  const all = document.components?.schemas ?? {};
+  const used = new Set<string>();
+  const visit = (value: unknown): void => {
+    for (const [, name = ''] of JSON.stringify(value).matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+      if (used.has(name)) continue;
+      used.add(name);
+      visit(all[name]);
+    }
+  };
+  visit({ paths: document.paths, webhooks: document.webhooks });
+  const kept = Object.entries(all)
+    .filter(([name]) => used.has(name))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  document.components = { schemas: Object.fromEntries(kept) };
+}

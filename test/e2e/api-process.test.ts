@@ -1,0 +1,54 @@
+import { newJobId } from '@headstart/queue';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { afterEach, describe, expect, inject, it } from 'vitest';
+
+const MAIN = fileURLToPath(new URL('../../services/api/dist/main.js', import.meta.url));
+
+let child: ChildProcess | undefined;
+afterEach(() => {
+  child?.kill('SIGKILL');
+});
+
+function start(env: Record<string, string>): ChildProcess {
+  child = spawn(process.execPath, [MAIN], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  return child;
+}
+
+/** The first log line with that message. */
+async function logged(process: ChildProcess, msg: string): Promise<Record<string, unknown>> {
+  if (!process.stdout) throw new Error('no stdout');
+  for await (const line of createInterface({ input: process.stdout })) {
+    const entry = JSON.parse(line) as Record<string, unknown>;
+    if (entry['msg'] === msg) return entry;
+  }
+  throw new Error(`the API ended without "${msg}"`);
+}
+
+describe('the API process', () => {
+  it.each(['redis', 'no Redis'])('listens with %s, and closes in order at SIGTERM', async (kind) => {
+    const api = start({
+      REDIS_URL: kind === 'redis' ? inject('redisUrl') : 'redis://127.0.0.1:1',
+      QUEUE_PREFIX: `test-${newJobId()}`,
+      OUTPUT_URI: 'file:///tmp/output/',
+      API_PORT: '0',
+    });
+    const { address } = await logged(api, 'listening');
+    expect((await fetch(`${String(address)}/healthz`)).status).toBe(200);
+    expect((await fetch(`${String(address)}/readyz`)).status).toBe(kind === 'redis' ? 200 : 503);
+    api.kill('SIGTERM');
+    expect(await once(api, 'exit')).toEqual([0, null]);
+  });
+
+  it('names every variable that is wrong, and ends', async () => {
+    const api = start({ API_PORT: 'eighty', LOG_LEVEL: 'loud', WEBHOOK_SECRET: 'secret' });
+    let text = '';
+    api.stderr?.on('data', (bytes: Buffer) => (text += bytes.toString()));
+    expect(await once(api, 'close')).toEqual([1, null]);
+    for (const name of ['API_PORT', 'LOG_LEVEL', 'WEBHOOK_SECRET', 'OUTPUT_URI'])
+      expect(text).toContain(name);
+    expect(text).not.toContain('    at ');
+  });
+});

@@ -1,0 +1,95 @@
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { makeFolders, startApi, type TestApi } from '../support/api.js';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+
+let api: TestApi;
+let proxy: TcpProxy;
+let job: { datasetUri: string; scenario: string };
+
+beforeEach(async () => {
+  const { hostname, port } = new URL(inject('redisUrl'));
+  proxy = await startTcpProxy({ host: hostname, port: Number(port) });
+  api = await startApi(inject('redisUrl'), { apiRedisUrl: `redis://127.0.0.1:${proxy.port}` });
+  job = {
+    datasetUri: await makeFolders(join(api.root, 'flowers'), ['tulip', 'daisy']),
+    scenario: 'small-similar',
+  };
+});
+afterEach(async () => {
+  await api.close();
+  await proxy.cut();
+});
+
+/** Unlike node's `once`, not put off by the failed tries in between. */
+const next = (event: 'ready' | 'reconnecting') =>
+  new Promise<void>((resolve) => api.redis.once(event, () => resolve()));
+const outages = () => api.log.filter(({ msg }) => String(msg).startsWith('Redis is away'));
+
+async function expectUnavailable(): Promise<void> {
+  for (const ask of [
+    () => api.post(job),
+    () => api.ask({ url: '/jobs/0b0e4f3c-5f0a-4c8e-9a52-5d1a3f0f6f6e' }),
+    () => api.ask({ method: 'POST', url: '/jobs/0b0e4f3c-5f0a-4c8e-9a52-5d1a3f0f6f6e/cancel' }),
+    () => api.ask({ url: '/readyz' }),
+  ]) {
+    const answer = await ask();
+    expect(answer).toMatchObject({ status: 503, body: { code: 'queue_unavailable', retryable: true } });
+    expect(answer.ms).toBeLessThan(1000);
+  }
+  expect((await api.ask({ url: '/healthz' })).status).toBe(200);
+  // A dry run needs no queue.
+  expect((await api.post(job, '?dryRun=true')).status).toBe(200);
+}
+
+describe('while Redis is away', () => {
+  it('the service starts, answers 503 at once, and takes jobs as soon as Redis is there', async () => {
+    await proxy.cut();
+    await expectUnavailable();
+    const ready = next('ready');
+    await proxy.restore();
+    await ready;
+    expect((await api.post(job)).status).toBe(202);
+    expect((await api.ask({ url: '/readyz' })).status).toBe(200);
+  });
+
+  it('a running service answers 503 at once, logs it once, and recovers with nothing lost', async () => {
+    const { body } = await api.post(job);
+    const url = `/jobs/${String(body['id'])}`;
+    // The channel that carries cancels is open too.
+    const other = await api.post(job);
+    await api.ask({ method: 'POST', url: `/jobs/${String(other.body['id'])}/cancel` });
+
+    await proxy.cut();
+    await expectUnavailable();
+    for (let tries = 0; tries < 4; tries++) await next('reconnecting');
+    expect(outages()).toHaveLength(1);
+
+    const ready = next('ready');
+    await proxy.restore();
+    await ready;
+    expect((await api.ask({ url })).body).toEqual(body);
+    expect(await api.ask({ method: 'POST', url: `${url}/cancel` })).toMatchObject({
+      status: 200,
+      body: { status: 'canceled' },
+    });
+    expect((await api.post(job)).status).toBe(202);
+  });
+
+  it('a Redis that swallows everything is answered with 503 within a second', async () => {
+    expect((await api.post(job)).status).toBe(202);
+    proxy.hang();
+    await expectUnavailable();
+    await proxy.restore();
+    expect((await api.post(job)).status).toBe(202);
+  });
+
+  it.each(['cut', 'hang'] as const)('a service that loses it (%s) still closes', async (fault) => {
+    const { body } = await api.post(job);
+    await api.ask({ method: 'POST', url: `/jobs/${String(body['id'])}/cancel` });
+    await proxy[fault]();
+    const startMs = performance.now();
+    await api.app.close();
+    expect(performance.now() - startMs).toBeLessThan(4000);
+  });
+});

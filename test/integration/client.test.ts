@@ -1,0 +1,85 @@
+import { HeadstartClient } from '@headstart/client';
+import type { AppError, Job, JobRequestInput } from '@headstart/contracts';
+import { JOBS_QUEUE, newJobId } from '@headstart/queue';
+import { Worker } from 'bullmq';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { makeFolders, startApi, type TestApi } from '../support/api.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+
+let api: TestApi;
+let client: HeadstartClient;
+let request: JobRequestInput;
+
+beforeEach(async () => {
+  api = await startApi(inject('redisUrl'));
+  client = new HeadstartClient(`${await api.app.listen({ host: '127.0.0.1', port: 0 })}/`);
+  const datasetUri = await makeFolders(join(api.root, 'flowers'), ['tulip', 'daisy']);
+  request = { datasetUri, scenario: 'small-similar' };
+});
+afterEach(() => api.close());
+
+function startWorker(): Worker {
+  return new Worker(JOBS_QUEUE, async () => undefined, {
+    connection: api.queue.redis,
+    prefix: api.queue.prefix,
+  });
+}
+
+describe('the client', () => {
+  it('asks for a plan, posts, reads and cancels', async () => {
+    expect(await client.dryRun(request)).toMatchObject({ model: 'vgg19', classes: ['daisy', 'tulip'] });
+    const job = await client.createJob(request);
+    expect(await client.getJob(job.id)).toEqual(job);
+    expect(await client.cancelJob(job.id)).toMatchObject({ id: job.id, status: 'canceled' });
+  });
+
+  it('throws the error that the service answered with', async () => {
+    const wrong = { ...request, freezeLayers: 'block9_pool' };
+    const error = (await client.createJob(wrong).catch((thrown: unknown) => thrown)) as AppError;
+    expect(error).toMatchObject({ name: 'AppError', code: 'unknown_layer', status: 400 });
+    expect(error.errors?.[0]).toMatchObject({ field: 'freezeLayers', received: 'block9_pool' });
+    await expect(client.getJob('../healthz')).rejects.toMatchObject({ code: 'job_not_found' });
+  });
+
+  it('says so where nothing answers', async () => {
+    const nowhere = new HeadstartClient('http://127.0.0.1:1');
+    await expect(nowhere.getJob(newJobId())).rejects.toMatchObject({
+      code: 'internal_error',
+      retryable: true,
+    });
+  });
+
+  it('waits until the job has ended, over an outage too', async () => {
+    const { port } = new URL(client.baseUrl);
+    const proxy = await startTcpProxy({ host: '127.0.0.1', port: Number(port) });
+    const { id } = await client.createJob(request);
+    const seen: Job['status'][] = [];
+    const distant = new HeadstartClient(`http://127.0.0.1:${proxy.port}`);
+    let worker: Worker | undefined;
+    const job = await distant.waitForJob(id, {
+      intervalMs: 20,
+      onUpdate: ({ status }) => {
+        seen.push(status);
+        if (seen.length === 1) void proxy.cut().then(() => proxy.restore());
+        if (seen.length === 2) worker = startWorker();
+      },
+    });
+    expect(job.status).toBe('succeeded');
+    expect(seen[0]).toBe('queued');
+    await worker?.close();
+    await proxy.cut();
+  });
+
+  it('stops waiting when it is told to, and at once for a job that is not there', async () => {
+    const { id } = await client.createJob(request);
+    const stop = new AbortController();
+    const waiting = client.waitForJob(id, {
+      signal: stop.signal,
+      onUpdate: () => stop.abort(new Error('enough')),
+    });
+    await expect(waiting).rejects.toThrow();
+    expect(await client.getJob(id)).toMatchObject({ status: 'queued' });
+    await expect(client.waitForJob(newJobId())).rejects.toMatchObject({ code: 'job_not_found' });
+  });
+});

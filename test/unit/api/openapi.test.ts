@@ -1,0 +1,42 @@
+import { buildDocument, renderDocument } from '@headstart/api';
+import { ERRORS, WEBHOOK_EVENTS } from '@headstart/contracts';
+import { createConfig, lintFromString } from '@redocly/openapi-core';
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+
+const FILE = new URL('../../../openapi.yaml', import.meta.url);
+
+describe('openapi.yaml', () => {
+  it('passes the public linter with its recommended rules, without a warning', async () => {
+    const config = await createConfig({ extends: ['recommended'] });
+    const problems = await lintFromString({ source: await renderDocument(), config });
+    expect(problems.map(({ ruleId, message, location }) => [ruleId, message, location[0]?.pointer])).toEqual(
+      [],
+    );
+  });
+
+  it('is what the contracts and the routes say', async () => {
+    expect(await readFile(FILE, 'utf8')).toBe(await renderDocument());
+    expect(parse(await renderDocument())).toEqual(JSON.parse(JSON.stringify(await buildDocument())));
+  });
+
+  it('describes every route, error code and webhook, and refers to every schema it has', async () => {
+    const document = await buildDocument();
+    const operations = Object.entries(document.paths ?? {}).flatMap(([path, item]) =>
+      Object.keys(item ?? {}).map((method) => `${method.toUpperCase()} ${path}`),
+    );
+    expect(operations.toSorted()).toEqual([
+      'GET /healthz',
+      'GET /jobs/{id}',
+      'GET /readyz',
+      'POST /jobs',
+      'POST /jobs/{id}/cancel',
+    ]);
+    for (const code of Object.keys(ERRORS)) expect(document.info.description).toContain(`| \`${code}\` |`);
+    expect(Object.keys(document.webhooks ?? {})).toEqual([...WEBHOOK_EVENTS]);
+    const text = JSON.stringify(document);
+    for (const name of Object.keys(document.components?.schemas ?? {}))
+      expect(text).toContain(`"#/components/schemas/${name}"`);
+  });
+});
