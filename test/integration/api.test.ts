@@ -2,7 +2,9 @@ import { JOB_EXAMPLES } from '@headstart/api';
 import { Job, Plan, WEBHOOK_EVENTS } from '@headstart/contracts';
 import { addJob, findJob, JOBS_QUEUE, newJobId, updatePayload } from '@headstart/queue';
 import { Worker } from 'bullmq';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { type Answer, folderUri, makeFolders, startApi, type TestApi } from '../support/api.js';
@@ -72,6 +74,22 @@ describe('POST /jobs', () => {
     expect(answer.status).toBe(202);
     // The bucket's server is away: the classes come later.
     expect(Job.parse(answer.body).plan.classes).toBeNull();
+  });
+
+  it('leaves the classes to the worker where the object store swallows everything', async () => {
+    const silent = createServer((socket) => void socket.on('error', () => undefined)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const patient = await startApi(inject('redisUrl'), { env: { S3_ENDPOINT: `http://127.0.0.1:${port}` } });
+    try {
+      const answer = await patient.post({ datasetUri: 's3://bucket/flowers/', scenario: 'small-similar' });
+      expect(answer.status).toBe(202);
+      expect(Job.parse(answer.body).plan.classes).toBeNull();
+      expect(answer.ms).toBeLessThan(8000);
+    } finally {
+      await patient.close();
+      silent.close();
+    }
   });
 
   it('leaves the classes of an archive to the worker', async () => {

@@ -2,8 +2,12 @@ import { AppError, isArchiveUri, type JobRequest, type ObjectStores, type Plan }
 import { listClasses } from '@headstart/dataset';
 import { resolvePlan } from '@headstart/training/plan';
 import type { FastifyBaseLogger } from 'fastify';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type ApiConfig, withSlash } from '../config.js';
 import type { JobsPort } from '../plugins/queue.js';
+
+/** Well below the server's time limit of a connection, after which the client would get no answer at all. */
+const PEEK_WITHIN_MS = 5000;
 
 export interface PrepareContext {
   config: ApiConfig;
@@ -44,12 +48,20 @@ export async function prepareJob(request: JobRequest, context: PrepareContext): 
 
 /** @returns null for an archive, and while the object store does not answer: the worker will look again. */
 async function peekClasses(datasetUri: string, { stores, log }: PrepareContext): Promise<string[] | null> {
+  const answered = new AbortController();
   try {
-    return await listClasses(stores, datasetUri);
+    return await Promise.race([
+      listClasses(stores, datasetUri),
+      delay(PEEK_WITHIN_MS, undefined, { signal: answered.signal }).then(() => {
+        throw new AppError('storage_unavailable', `No list of ${datasetUri} within ${PEEK_WITHIN_MS} ms.`);
+      }),
+    ]);
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== 'storage_unavailable') throw error;
     log.warn({ err: error, datasetUri }, 'the classes are not known yet');
     return null;
+  } finally {
+    answered.abort();
   }
 }
 
