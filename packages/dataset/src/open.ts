@@ -33,8 +33,18 @@ export interface OpenDatasetOptions extends OpenContext {
  *   what the object store throws, or the signal's reason.
  */
 export async function openDataset(options: OpenDatasetOptions): Promise<Dataset> {
+  try {
+    options.signal.throwIfAborted();
+    return await openChecked(options);
+  } catch (error) {
+    // Streams that are aborted end with an error of their own; the reason is what the caller wants to know.
+    options.signal.throwIfAborted();
+    throw AppError.from(error);
+  }
+}
+
+async function openChecked(options: OpenDatasetOptions): Promise<Dataset> {
   const { uri, signal, onProgress, validationSplit, seed } = options;
-  signal.throwIfAborted();
   const source = await orNotFound(uri, async () =>
     isArchiveUri(uri) ? openArchive(options) : openFolder(options),
   );
