@@ -10,11 +10,11 @@ import { type Folders, prepareFolders, type Stack, startStack } from './quicksta
 import { chooseWeights, IMAGENET_URL } from './quickstart/weights.js';
 import { withTimeout } from './timeout.js';
 
-const PICTURES_PER_CLASS = 40;
+const PICTURES_PER_CLASS = 50;
 const SEED = 1;
 /** Small pictures and few epochs: seconds instead of minutes on two cores. */
 const MODEL = { inputSize: 96, featureLayer: 'block2_pool' };
-const TRAINING = { epochs: 40, batchSize: 16, seed: SEED };
+const TRAINING = { epochs: 80, batchSize: 16, seed: SEED };
 const POLL_INTERVAL_MS = 250;
 const CANCEL_TIMEOUT_MS = 2_000;
 

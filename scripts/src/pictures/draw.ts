@@ -18,6 +18,7 @@ export interface PictureSet {
  * Draws a data set, one folder of JPEG files per class, and replaces what was in `folder`.
  *
  * Colour, scale, rotation, place, background, stray shapes and noise say nothing about the class: only the texture does.
+ * Their ranges are such that even frozen random layers tell the textures apart, well above chance and short of always.
  */
 export async function drawPictures(
   { folder, perClass, seed }: PictureSet,
@@ -41,7 +42,7 @@ async function drawPicture(name: PatternName, random: Random, file: string): Pro
     .removeAlpha()
     .raw()
     .toBuffer({ resolveWithObject: true });
-  const noise = random.between(4, 22);
+  const noise = random.between(2, 6);
   for (let i = 0; i < data.length; i++) {
     data[i] = Math.max(0, Math.min(255, Math.round((data[i] ?? 0) + noise * random.normal())));
   }
@@ -53,14 +54,14 @@ async function drawPicture(name: PatternName, random: Random, file: string): Pro
 /** A patch of the texture, in any place and size, on a shaded background, with stray shapes of no meaning over it. */
 function pictureSvg(name: PatternName, random: Random): string {
   const hue = random.between(0, 360);
-  const background = colour(hue, random, [25, 80]);
-  const shade = colour(hue + random.between(-60, 60), random, [25, 80]);
-  const ink = colour(hue + random.between(90, 270), random, random.between(0, 1) < 0.5 ? [8, 30] : [70, 92]);
-  const spacing = random.between(9, 22);
+  const background = colour(hue, random, [50, 62]);
+  const shade = colour(hue + random.between(-60, 60), random, [50, 62]);
+  const ink = colour(hue + random.between(90, 270), random, [8, 18]);
+  const spacing = random.between(8, 14);
   const [x, y] = [random.between(0.35, 0.65) * SIDE, random.between(0.35, 0.65) * SIDE];
-  const patch = blob(random, SIDE * random.between(0.42, 0.62));
+  const patch = blob(random, SIDE * random.between(0.6, 1));
   const texture = PATTERNS[name](random, spacing, SIDE);
-  const stray = Array.from({ length: random.integer(1, 4) }, () => strayShape(random)).join('');
+  const stray = Array.from({ length: random.integer(0, 2) }, () => strayShape(random)).join('');
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${SIDE}" height="${SIDE}">
     <defs>
       <linearGradient id="shade" gradientTransform="rotate(${random.between(0, 90)})">
@@ -111,5 +112,5 @@ function blob(random: Random, radius: number): string {
 }
 
 function colour(hue: number, random: Random, lightness: [number, number]): string {
-  return `hsl(${((hue % 360) + 360) % 360}, ${random.between(20, 90)}%, ${random.between(...lightness)}%)`;
+  return `hsl(${((hue % 360) + 360) % 360}, ${random.between(5, 25)}%, ${random.between(...lightness)}%)`;
 }

@@ -33,7 +33,7 @@ function stripes(random: Random, spacing: number, reach: number): string {
 }
 
 function waves(random: Random, spacing: number, reach: number): string {
-  return lines(random, spacing, reach, spacing * random.between(0.25, 0.6));
+  return lines(random, spacing, reach, spacing * random.between(0.45, 0.8));
 }
 
 /** Parallel lines; with an amplitude (pixels) they are sine waves. */

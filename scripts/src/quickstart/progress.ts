@@ -54,13 +54,15 @@ function barView(stream: NodeJS.WriteStream): ProgressView {
   };
 }
 
-/** One line when a phase begins, and one for every epoch. */
+/** One line when a phase begins, and about ten for the epochs. */
 function lineView(print: (line: string) => void): ProgressView {
   let phase: Phase | null = null;
   let epochs = 0;
   return {
     update(job) {
       for (const epoch of job.metrics.slice(epochs)) {
+        const every = Math.ceil(job.plan.training.epochs / 10);
+        if (epoch.epoch % every !== 0 && epoch.epoch !== job.plan.training.epochs) continue;
         const speed = `${epoch.picturesPerSecond.toFixed(0)} pictures/s`;
         print(`    epoch ${epoch.epoch}: ${accuracies(epoch)}, ${speed}`);
       }
