@@ -25,7 +25,7 @@ export const storageConfigShape = {
   S3_FORCE_PATH_STYLE: z.stringbool({ error: 'must be true or false' }).optional(),
 };
 
-const StorageEnvironment = z.object(storageConfigShape);
+type StorageEnvironment = z.infer<z.ZodObject<typeof storageConfigShape>>;
 
 export interface StorageConfig {
   /** Absolute folders that file:// URIs may be below; none means that file:// is refused. */
@@ -40,7 +40,7 @@ export interface StorageConfig {
 }
 
 /** Storage's part of a service's parsed environment. Path style is the default where an endpoint is set. */
-export function storageConfig(env: z.infer<typeof StorageEnvironment>): StorageConfig {
+export function storageConfig(env: StorageEnvironment): StorageConfig {
   return {
     fileRoots: env.FILE_ROOTS,
     s3: {

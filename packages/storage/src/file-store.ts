@@ -102,7 +102,8 @@ export class FileStore implements ObjectStore {
   }
 
   async deleteAll(prefix: string): Promise<void> {
-    // Only the folder that the prefix ends in can hold matches, so only that one is walked.
+    this.#pathOf(prefix);
+    // Only the folder that the prefix ends in can hold matches, so only that one is read.
     const keyPrefix = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     const folder = this.#pathOf(keyPrefix);
     try {
@@ -118,7 +119,10 @@ export class FileStore implements ObjectStore {
     }
   }
 
-  /** Absolute path of a key, which is taken as it is: not percent-decoded. */
+  /**
+   * Absolute path of a key, which is taken as it is: not percent-decoded.
+   * @throws AppError uri_forbidden where the key would leave the folder.
+   */
   #pathOf(key: string): string {
     if (key.split('/').includes('..') || key.startsWith('/') || key.includes('\0'))
       throw new AppError(

@@ -52,20 +52,22 @@ class GuardedStream extends Transform {
     done(isWhole ? null : new Error('the size is not the announced one'));
   }
 
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+  /** Translates here and not in `_destroy`: a stream remembers, and shows to some readers, the error as it came in. */
+  override destroy(error?: Error): this {
     clearTimeout(this.#idleTimer);
-    if (!error || error instanceof AppError) done(error);
-    else if (this.#signal?.aborted) done(this.#signal.reason as Error);
-    else done(this.#brokenOff(error));
+    return super.destroy(error && this.#translate(error));
   }
 
   #onIdle(): void {
     // A reader that is slower than the store is no fault of the store.
-    if (this.writableNeedDrain) this.#idleTimer.refresh();
+    const waitsForReader = this.readableLength > 0 || this.writableNeedDrain || this.writableFinished;
+    if (waitsForReader) this.#idleTimer.refresh();
     else this.destroy(new Error(`nothing came for ${IDLE_TIMEOUT_MS / 1000} s`));
   }
 
-  #brokenOff(cause: Error): AppError {
+  #translate(cause: Error): Error {
+    if (cause instanceof AppError) return cause;
+    if (this.#signal?.aborted) return this.#signal.reason as Error;
     const total = this.sizeBytes === null ? '' : ` of ${this.sizeBytes}`;
     return new AppError(
       'storage_unavailable',

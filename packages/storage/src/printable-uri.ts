@@ -1,4 +1,4 @@
-/** A URI for messages and logs: an https query is left out, as it may hold a signature. */
+/** A URI for messages and logs: a web address's query is left out, as it may hold a signature. */
 export function printableUri(uri: string): string {
-  return uri.startsWith('https:') ? uri.replace(/[?#].*$/s, '') : uri;
+  return /^https?:/i.test(uri) ? uri.replace(/[?#].*$/s, '') : uri;
 }

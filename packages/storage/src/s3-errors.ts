@@ -1,6 +1,6 @@
 import { AppError, type ErrorCode } from '@headstart/contracts';
 
-const NOT_FOUND = ['NoSuchKey', 'NotFound', 'NoSuchBucket'];
+const NOT_FOUND = ['NoSuchKey', 'NotFound'];
 const FORBIDDEN = [
   'AccessDenied',
   'AccountProblem',
@@ -11,6 +11,8 @@ const FORBIDDEN = [
   'InvalidToken',
   'SignatureDoesNotMatch',
   'TokenProviderError',
+  // VersityGW's word for an unknown access key, which it sends with status 404.
+  'XAdminUserNotFound',
 ];
 const SLOW_DOWN = ['RequestTimeout', 'SlowDown', 'ThrottlingException', 'TooManyRequests'];
 
@@ -36,15 +38,15 @@ export function s3Error(error: unknown, uri: string): AppError {
   const as = (appCode: ErrorCode, text: string, retryable?: boolean) =>
     new AppError(appCode, text, { cause: error, ...(retryable !== undefined && { retryable }) });
 
-  if (name === 'NoSuchBucket')
-    return as('storage_not_found', `The bucket of ${uri} does not exist. Check its name.`);
-  if (NOT_FOUND.includes(name) || status === 404)
-    return as('storage_not_found', `${uri} does not exist. Check the bucket and the key.`);
   if (FORBIDDEN.includes(name) || status === 401 || status === 403)
     return as(
       'storage_forbidden',
       `The object store refused ${uri} (${said}). Check the service's S3 credentials and what they may do there.`,
     );
+  if (name === 'NoSuchBucket')
+    return as('storage_not_found', `The bucket of ${uri} does not exist. Check its name.`);
+  if (NOT_FOUND.includes(name) || status === 404)
+    return as('storage_not_found', `${uri} does not exist. Check the bucket and the key.`);
   if (status === undefined || status >= 500 || status === 429 || SLOW_DOWN.includes(name))
     return as(
       'storage_unavailable',

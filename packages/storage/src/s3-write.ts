@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { HeadObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
@@ -81,14 +80,15 @@ async function uploadParts(
     partSize: Math.max(PART_BYTES, Math.ceil(body.sizeBytes / MAX_PARTS)),
     queueSize: PARALLEL_PARTS,
   });
-  // `abort` only sets a signal; the parts that went up are removed by the upload itself.
-  const abort = () => void parts.abort();
+  // Not `parts.abort()`: that rejects at once, and a process that ends then leaves the parts that went up behind. An upload
+  // whose source breaks ends after it has removed them.
+  const abort = () => void content.destroy(new Error('aborted'));
   signal?.addEventListener('abort', abort, { once: true });
   try {
     await parts.done();
   } finally {
     signal?.removeEventListener('abort', abort);
-    if (content instanceof Readable) content.destroy();
+    content.destroy();
   }
 }
 
