@@ -1,0 +1,274 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
+import { AppError } from '@headstart/contracts';
+import { createStores, downloadTo, hashFile } from '@headstart/storage';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { startS3, type S3Server } from '../support/s3.js';
+import { failureOf, keysOf, listAll } from '../support/storage.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+
+const MIB = 1024 * 1024;
+
+let server: S3Server | { skip: string };
+let folder: string;
+/** Everything that a test opened and that is closed at the end. */
+const closers: (() => void)[] = [];
+
+beforeAll(async () => {
+  server = await startS3();
+  folder = await mkdtemp(join(tmpdir(), 'headstart-storage-s3-'));
+});
+
+afterAll(async () => {
+  for (const close of closers) close();
+  if ('stop' in server) await server.stop();
+  await rm(folder, { recursive: true });
+});
+
+beforeEach(({ skip, onTestFinished }) => {
+  if ('skip' in server) return skip(server.skip);
+  vi.stubEnv('AWS_ACCESS_KEY_ID', server.accessKeyId);
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', server.secretAccessKey);
+  onTestFinished(() => void vi.unstubAllEnvs());
+});
+
+function running(): S3Server {
+  if ('skip' in server) throw new Error(server.skip);
+  return server;
+}
+
+function connect(endpoint = running().endpoint) {
+  const stores = createStores({ fileRoots: [], s3: { endpoint, region: 'us-east-1', forcePathStyle: true } });
+  closers.push(() => stores.close());
+  return stores;
+}
+
+/** A folder that no other test uses. */
+function openOwn(endpoint?: string) {
+  const stores = connect(endpoint);
+  return { stores, store: stores.open(`s3://${running().bucket}/${randomBytes(6).toString('hex')}`) };
+}
+
+async function randomFile(name: string, sizeMib: number): Promise<string> {
+  const file = join(folder, name);
+  const handle = await open(file, 'w');
+  for (let written = 0; written < sizeMib; written += 1) await handle.write(randomBytes(MIB));
+  await handle.close();
+  return file;
+}
+
+test('what is written is read, whatever its name', async () => {
+  const { stores, store } = openOwn();
+  for (const key of ['a/memory.txt', 'with space+plus%25.txt', 'ünïcode/é.txt', 'q?x=1']) {
+    const content = randomBytes(1000);
+    expect(await store.write(key, content, { contentType: 'text/plain' })).toBe(true);
+    expect(Buffer.from(await store.readBytes(key, 1000)), key).toEqual(content);
+    expect(await store.stat(key)).toEqual({ key, sizeBytes: 1000 });
+    const located = stores.locate(store.uriOf(key));
+    expect(await located.store.stat(located.key)).toMatchObject({ sizeBytes: 1000 });
+  }
+  await store.write('empty', new Uint8Array());
+  expect(await store.readBytes('empty', 0)).toHaveLength(0);
+  expect((await failureOf(() => store.readBytes('a/memory.txt', 999))).code).toBe('payload_too_large');
+});
+
+test('a file of more than 100 MB goes up in parts and comes back the same', async () => {
+  const { stores, store } = openOwn();
+  const file = await randomFile('large.bin', 105);
+  expect(await store.write('large.bin', { file }, { onlyIfAbsent: true })).toBe(true);
+  const copy = join(folder, 'copy.bin');
+  const steps: (number | null)[] = [];
+  const digest = await downloadTo(stores, store.uriOf('large.bin'), copy, {
+    maxBytes: 105 * MIB,
+    onProgress: (_, total) => steps.push(total),
+  });
+  expect(digest).toEqual(await hashFile(file));
+  expect(await hashFile(copy)).toEqual(digest);
+  expect(steps.at(-1)).toBe(105 * MIB);
+  expect(await store.write('large.bin', { file }, { onlyIfAbsent: true })).toBe(false);
+  expect(await hasUploads()).toBe(false);
+});
+
+/** True if the bucket holds parts of uploads that never ended. */
+async function hasUploads(): Promise<boolean> {
+  const { endpoint, bucket, accessKeyId, secretAccessKey } = running();
+  const credentials = { accessKeyId, secretAccessKey };
+  const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
+  closers.push(() => client.destroy());
+  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
+  return Uploads.length > 0;
+}
+
+test('an aborted upload ends with the reason of its signal, and no object', async () => {
+  const { store } = openOwn();
+  const file = await randomFile('aborted.bin', 64);
+  const controller = new AbortController();
+  const reason = new AppError('canceled', 'enough');
+  const writing = store.write('aborted.bin', { file }, { signal: controller.signal });
+  await vi.waitUntil(hasUploads, { interval: 5 });
+  controller.abort(reason);
+  await expect(writing).rejects.toBe(reason);
+  expect(await hasUploads()).toBe(false);
+  await expect(store.write('small', randomBytes(10), { signal: controller.signal })).rejects.toBe(reason);
+  await expect(store.read('small', { signal: controller.signal })).rejects.toBe(reason);
+  expect(await keysOf(store)).toEqual([]);
+});
+
+test('more than 1,000 keys are listed, in order, and deleted', async () => {
+  const { stores, store } = openOwn();
+  const keys = Array.from({ length: 1105 }, (_, index) => `sets/${String(index).padStart(5, '0')}.txt`);
+  const waiting = keys.values();
+  const writer = async () => {
+    for (const key of waiting) await store.write(key, Buffer.from('x'));
+  };
+  await Promise.all(Array.from({ length: 16 }, writer));
+  await store.write('other/a/b.txt', Buffer.from('kept'));
+  expect(await listAll(stores.open(store.uriOf('sets')))).toEqual(
+    keys.map((key) => ({ key: key.slice('sets/'.length), sizeBytes: 1 })),
+  );
+  expect(await store.listFolders()).toEqual(['other', 'sets']);
+  expect(await store.listFolders('other')).toEqual(['a']);
+  await store.deleteAll('sets/');
+  expect(await keysOf(store)).toEqual(['other/a/b.txt']);
+});
+
+test('a marker of a folder is no object', async () => {
+  const { store } = openOwn();
+  await store.write('folder/', new Uint8Array());
+  await store.write('folder/x', Buffer.from('x'));
+  expect(await keysOf(store)).toEqual(['folder/x']);
+  expect(await store.listFolders()).toEqual(['folder']);
+});
+
+test('of many writers that want to be first, exactly one is', async () => {
+  const { store } = openOwn();
+  expect(await store.write('first', Buffer.from('1'), { onlyIfAbsent: true })).toBe(true);
+  expect(await store.write('first', Buffer.from('2'), { onlyIfAbsent: true })).toBe(false);
+  expect(Buffer.from(await store.readBytes('first', 1)).toString()).toBe('1');
+  const writers = Array.from({ length: 8 }, (_, index) =>
+    store.write('race', Buffer.from([index]), { onlyIfAbsent: true }),
+  );
+  const won = await Promise.all(writers);
+  expect(won.filter(Boolean)).toHaveLength(1);
+  expect((await store.readBytes('race', 1))[0]).toBe(won.indexOf(true));
+});
+
+test('a missing key, prefix and bucket', async () => {
+  const { stores, store } = openOwn();
+  expect(await store.stat('missing')).toBeNull();
+  expect(await keysOf(store)).toEqual([]);
+  expect(await store.listFolders()).toEqual([]);
+  await store.deleteAll('missing/');
+  const missing = await failureOf(() => store.read('missing'));
+  expect(missing).toMatchObject({ code: 'storage_not_found', retryable: false });
+  expect(missing.message).toContain(store.uriOf('missing'));
+
+  const nowhere = stores.open('s3://headstart-no-such-bucket/x/');
+  const calls = [
+    () => keysOf(nowhere),
+    () => nowhere.listFolders(),
+    () => nowhere.read('x'),
+    () => nowhere.write('x', Buffer.from('x')),
+  ];
+  for (const call of calls) {
+    const error = await failureOf(call);
+    expect(error.code, String(call)).toBe('storage_not_found');
+    expect(error.message).toContain('headstart-no-such-bucket');
+  }
+});
+
+test.each([
+  ['a wrong secret', { AWS_SECRET_ACCESS_KEY: 'wrong-secret' }],
+  ['an unknown key', { AWS_ACCESS_KEY_ID: 'UNKNOWNKEY' }],
+  ['no credentials', { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined }],
+])('%s is storage_forbidden, and no credential shows', async (what, env) => {
+  const { secretAccessKey } = running();
+  const none = join(folder, 'no-such-file');
+  const settings = {
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_CONFIG_FILE: none,
+    AWS_SHARED_CREDENTIALS_FILE: none,
+  };
+  for (const [name, value] of Object.entries({ ...settings, ...env })) vi.stubEnv(name, value);
+  const { store } = openOwn();
+  const calls = [
+    () => keysOf(store),
+    // A HEAD has only a status to say what is wrong, and VersityGW's is 404 for an unknown key.
+    ...(what === 'an unknown key' ? [] : [() => store.stat('x')]),
+    () => store.read('x'),
+    () => store.write('x', Buffer.from('x')),
+    () => store.deleteAll('x'),
+  ];
+  for (const call of calls) {
+    const error = await failureOf(call);
+    expect(error, String(call)).toMatchObject({ code: 'storage_forbidden', retryable: false });
+    expect(error.message).toContain(store.uri.slice(0, -1));
+    expect(JSON.stringify(error.toJobError())).not.toContain('wrong-secret');
+    expect(JSON.stringify(error.toJobError())).not.toContain(secretAccessKey);
+  }
+});
+
+test('a server that is away is storage_unavailable, and usable again when it is back', async () => {
+  const proxy = await startTcpProxy(target());
+  const { store } = openOwn(`http://127.0.0.1:${proxy.port}`);
+  await store.write('x', Buffer.from('x'));
+  await proxy.cut();
+  const large = await randomFile('away.bin', 20);
+  const calls = [
+    () => keysOf(store),
+    () => store.stat('x'),
+    () => store.read('x'),
+    () => store.write('y', Buffer.from('y')),
+    () => store.write('y', { file: large }),
+    () => store.deleteAll(''),
+  ];
+  for (const call of calls)
+    expect(await failureOf(call), String(call)).toMatchObject({
+      code: 'storage_unavailable',
+      retryable: true,
+    });
+  await proxy.restore();
+  expect(await keysOf(store)).toEqual(['x']);
+  await proxy.cut();
+});
+
+test('a connection that breaks in the middle of an object is an error, and leaves no file', async () => {
+  const proxy = await startTcpProxy(target());
+  const { stores, store } = openOwn(`http://127.0.0.1:${proxy.port}`);
+  const file = await randomFile('broken.bin', 40);
+  await store.write('broken.bin', { file });
+  const cache = await mkdtemp(join(folder, 'cache-'));
+  let cut: Promise<void> | undefined;
+  const download = downloadTo(stores, store.uriOf('broken.bin'), join(cache, 'x'), {
+    maxBytes: 1e9,
+    onProgress: () => {
+      cut ??= proxy.cut();
+    },
+  });
+  const error = await failureOf(() => download);
+  expect(error).toMatchObject({ code: 'storage_unavailable', retryable: true });
+  expect(error.message).toMatch(/broke off after \d+ of 41943040 bytes/);
+  expect(await readdir(cache)).toEqual([]);
+  await cut;
+});
+
+function target() {
+  const { hostname, port } = new URL(running().endpoint);
+  return { host: hostname, port: Number(port) };
+}
+
+test('a stopped server is storage_unavailable', async ({ skip }) => {
+  const stopped = await startS3();
+  if ('skip' in stopped) return skip(stopped.skip);
+  vi.stubEnv('AWS_ACCESS_KEY_ID', stopped.accessKeyId);
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', stopped.secretAccessKey);
+  const store = connect(stopped.endpoint).open(`s3://${stopped.bucket}/`);
+  await store.write('x', Buffer.from('x'));
+  await stopped.stop();
+  const error = await failureOf(() => store.read('x'));
+  expect(error).toMatchObject({ code: 'storage_unavailable', retryable: true });
+  expect(error.message).toContain(store.uriOf('x'));
+});
