@@ -40,7 +40,7 @@ test('a data set in a bucket is downloaded, as a folder and as an archive', asyn
   await bucket.write('set.tar', await makeTar(entries));
 
   const uri = bucket.uriOf('folder/');
-  expect(await listClasses(stores, uri)).toEqual(['ants', 'bees']);
+  expect(await listClasses(stores, uri, null)).toEqual(['ants', 'bees']);
   const progress: unknown[] = [];
   const folder = await openBelow(root, { uri, stores, onProgress: (step) => progress.push(step) });
   expect(folder.report).toMatchObject({ uri, pictures: { train: 32, val: 8 } });

@@ -83,19 +83,22 @@ async function openChecked(options: OpenDatasetOptions): Promise<Dataset> {
 }
 
 /**
- * The class folders of a folder data set, sorted, without reading a picture.
+ * The classes of a folder data set in the order of their labels, without reading a picture.
  *
+ * @param wanted the order asked for, which must name every class folder once; null: sorted by code unit.
  * @returns null for an archive, which would have to be downloaded.
- * @throws AppError('dataset_not_found'), AppError('dataset_invalid') as for openDataset's folders.
+ * @throws AppError `dataset_not_found`, `dataset_invalid` or `invalid_request` (classes), as openDataset does.
  */
 export async function listClasses(
   stores: OpenContext['stores'],
   datasetUri: string,
+  wanted: string[] | null,
 ): Promise<string[] | null> {
   if (isArchiveUri(datasetUri)) return null;
   return orNotFound(datasetUri, async () => {
     const store = stores.open(datasetUri);
-    return (await layoutOf({ listFolders: (key) => store.listFolders(key) }, datasetUri)).classes;
+    const { classes } = await layoutOf({ listFolders: (key) => store.listFolders(key) }, datasetUri);
+    return orderClasses(classes, wanted);
   });
 }
 

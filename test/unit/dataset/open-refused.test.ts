@@ -23,7 +23,7 @@ function open(options: Partial<OpenDatasetOptions> = {}): Promise<Dataset> {
 describe('what cannot be trained on', () => {
   it('no such folder', async () => {
     const uri = `${uriOf(join(root, 'absent'))}/`;
-    for (const attempt of [() => open({ uri }), () => listClasses(storesFor(root), uri)])
+    for (const attempt of [() => open({ uri }), () => listClasses(storesFor(root), uri, null)])
       expect((await errorOf(attempt())).code).toBe('dataset_not_found');
   });
 
@@ -60,7 +60,7 @@ describe('what cannot be trained on', () => {
 
   it('one class, or none', async () => {
     await writeTree(data, await pngs('ants', 2));
-    for (const attempt of [() => open(), () => listClasses(storesFor(root), `${uriOf(data)}/`)]) {
+    for (const attempt of [() => open(), () => listClasses(storesFor(root), `${uriOf(data)}/`, null)]) {
       const error = await errorOf(attempt());
       expect(error.code).toBe('dataset_invalid');
       expect(error.message).toContain('at least 2 classes, and only "ants" was found');

@@ -284,16 +284,6 @@ describe('classes and weights', () => {
     expect(parameters).toMatchObject({ total: null, trained: null, frozen: 260_160 });
   });
 
-  it("keep the request's order of the classes", () => {
-    expect(plan({ scenario: 'small-similar', model: { classes: ['bees', 'ants'] } }).classes).toEqual([
-      'bees',
-      'ants',
-    ]);
-    expect(refusal({ scenario: 'small-similar', model: { classes: ['bees', 'wasps'] } })).toMatchObject({
-      errors: [{ field: 'model.classes', allowed: CLASSES }],
-    });
-  });
-
   it('refuse weights for a class that is not there', () => {
     expect(refusal({ scenario: 'small-similar', training: { classWeights: { wasps: 2 } } })).toMatchObject({
       errors: [{ field: 'training.classWeights.wasps' }],

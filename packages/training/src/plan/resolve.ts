@@ -21,7 +21,7 @@ import { planStages } from './stages.js';
 import { planWeights } from './weights.js';
 
 export interface PlanContext {
-  /** Names of the class folders, in the order of the labels; null while the data set has not been opened. */
+  /** The classes in the order of the labels; null while the data set has not been opened. */
   classes: string[] | null;
   /** URI of the model.json that `job:ID` weights stand for. */
   jobModelUri?: string;
@@ -41,7 +41,7 @@ export function resolvePlan(request: JobRequest, context: PlanContext): Plan {
   const freezeLayers = request.freezeLayers ?? (defaults.trainsBase ? 'none' : 'all');
   const frozen = frozenLayers(freezeLayers, base);
   checkScenario(request, base, frozen);
-  const classes = context.classes && orderClasses(context.classes, model.classes);
+  const { classes } = context;
   checkClassWeights(request, classes);
 
   const inputSize = model.inputSize ?? DEFAULT_INPUT_SIZE;
@@ -98,29 +98,6 @@ function describeBase(base: readonly BaseLayer[], inputSize: number, frozen: Set
       trained: parameters > 0 && !frozen.has(layer.name),
     };
   });
-}
-
-/** The request's order of the classes, which must be the same set as the folders; else the folders' own. */
-function orderClasses(folders: string[], wanted: string[] | undefined): string[] {
-  if (wanted === undefined) return folders;
-  const same = wanted.length === folders.length && folders.every((name) => wanted.includes(name));
-  if (!same) {
-    throw new AppError(
-      'invalid_request',
-      `model.classes must be the names of the data set's folders, each once: ${folders.join(', ')}; received ${wanted.join(', ')}.`,
-      {
-        errors: [
-          {
-            field: 'model.classes',
-            message: 'Not the folders of the data set',
-            received: wanted,
-            allowed: folders,
-          },
-        ],
-      },
-    );
-  }
-  return wanted;
 }
 
 function checkClassWeights({ training }: JobRequest, classes: string[] | null): void {

@@ -42,16 +42,19 @@ export async function prepareJob(request: JobRequest, context: PrepareContext): 
   // First without the classes: a wrong request is answered before the object store is asked.
   const planContext = jobModelUri === null ? {} : { jobModelUri };
   resolvePlan(request, { ...planContext, classes: null });
-  const classes = await peekClasses(request.datasetUri, context);
+  const classes = await peekClasses(request, context);
   return { plan: resolvePlan(request, { ...planContext, classes }), jobModelUri, outputBaseUri };
 }
 
 /** @returns null for an archive, and while the object store does not answer: the worker will look again. */
-async function peekClasses(datasetUri: string, { stores, log }: PrepareContext): Promise<string[] | null> {
+async function peekClasses(
+  { datasetUri, model }: JobRequest,
+  { stores, log }: PrepareContext,
+): Promise<string[] | null> {
   const answered = new AbortController();
   try {
     return await Promise.race([
-      listClasses(stores, datasetUri),
+      listClasses(stores, datasetUri, model?.classes ?? null),
       delay(PEEK_WITHIN_MS, undefined, { signal: answered.signal }).then(() => {
         throw new AppError('storage_unavailable', `No list of ${datasetUri} within ${PEEK_WITHIN_MS} ms.`);
       }),
