@@ -10,7 +10,7 @@ export class ConfigError extends Error {
  * Parses a service's whole environment at once.
  *
  * Empty strings count as unset, as docker-compose passes unset variables that way.
- * @throws ConfigError naming every variable that is wrong, what it holds and what is allowed.
+ * @throws ConfigError naming every variable that is wrong, what it holds (unless it may be a secret) and what is allowed.
  */
 export function parseConfig<T extends z.ZodType>(
   schema: T,
@@ -22,8 +22,14 @@ export function parseConfig<T extends z.ZodType>(
   const result = schema.safeParse(set);
   if (result.success) return result.data;
   const lines = describeIssues(result.error, set).map(
-    ({ field, message, received }) =>
-      `  ${field}: ${message} (received ${JSON.stringify(received) ?? 'nothing'})`,
+    ({ field, message, received }) => `  ${field}: ${message} (received ${printable(field, received)})`,
   );
   throw new ConfigError(`The configuration is not usable:\n${lines.join('\n')}`);
+}
+
+/** Secrets must not end in a log: neither those named so, nor a password in a URL. */
+function printable(name: string, value: unknown): string {
+  if (value === undefined) return 'nothing';
+  if (name.includes('SECRET')) return 'a value that is not shown';
+  return JSON.stringify(value).replace(/\/\/[^/@]*@/, '//***@');
 }
