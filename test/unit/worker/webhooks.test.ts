@@ -31,10 +31,13 @@ describe('the secret', () => {
     expect(decodeSecret(`whsec_${Buffer.alloc(length).toString('base64')}`)).toHaveLength(length);
   });
 
-  it.each(['', 'whsec_', 'secret', `whsec_${Buffer.alloc(23).toString('base64')}`, `whsec_${'!'.repeat(40)}`])(
-    'must not be %j',
-    (secret) => expect(decodeSecret(secret)).toBeNull(),
-  );
+  it.each([
+    '',
+    'whsec_',
+    'secret',
+    `whsec_${Buffer.alloc(23).toString('base64')}`,
+    `whsec_${'!'.repeat(40)}`,
+  ])('must not be %j', (secret) => expect(decodeSecret(secret)).toBeNull());
 });
 
 describe('the retry schedule', () => {
