@@ -44,6 +44,7 @@ export default tseslint.config(
     // These talk to a person at a terminal; the services log, but for a start that fails before there is a logger.
     files: [
       'scripts/**',
+      'test/**',
       'bench/**',
       'packages/client/src/cli/**',
       'services/api/src/openapi/**',
