@@ -1,7 +1,7 @@
 import { setPriority } from 'node:os';
 import { AppError } from '@headstart/contracts';
 import { TrainingInterrupted } from '@headstart/training';
-import type { FromTrainer} from '../trainer-protocol.js';
+import type { FromTrainer } from '../trainer-protocol.js';
 import { stopError, ToTrainer, type Assignment } from '../trainer-protocol.js';
 import { runAssignment } from './run-assignment.js';
 
