@@ -54,6 +54,14 @@ export async function spawnOwned(
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],
   });
+  try {
+    await once(watchdog, 'spawn');
+  } catch (error) {
+    signalGroup(pid, 'SIGKILL');
+    throw new Error(`There is no shell to guard ${command} with: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
   watchdog.unref();
   (watchdog.stdin as Socket).unref();
   const kill = () => signalGroup(pid, 'SIGKILL');
