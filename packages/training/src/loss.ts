@@ -23,7 +23,8 @@ export function crossEntropy(
   labelSmoothing: number,
 ): tf.Tensor1D {
   const classCount = logits.shape[1];
-  const oneHot = tf.oneHot(tf.tensor1d([...labels], 'int32'), classCount, 1, 0, 'float32');
+  // Cast behind it: the wasm backend's OneHot writes int32 bits whatever dtype it is asked for.
+  const oneHot = tf.cast(tf.oneHot(tf.tensor1d([...labels], 'int32'), classCount), 'float32');
   const targets = tf.add(tf.mul(oneHot, 1 - labelSmoothing), labelSmoothing / classCount);
   return tf.neg(tf.sum(tf.mul(targets, tf.logSoftmax(logits)), 1));
 }
