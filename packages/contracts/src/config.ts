@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { describeIssues } from './validation.js';
 
 /** Raised when a service's environment is not usable; the message lists every problem, one a line. */

@@ -82,7 +82,7 @@ async function modelFiles({ network }: TrainedRun): Promise<[string, string | Ui
         generatedBy: generatedBy!,
         convertedBy: null,
         weightsManifest,
-      } as io.ModelJSON;
+      };
       return Promise.resolve({ modelArtifactsInfo: { dateSaved: new Date(), modelTopologyType: 'JSON' } });
     }),
   );

@@ -33,7 +33,7 @@ export function crossEntropy(
 export function l2Penalty(plan: Plan, variables: readonly NamedVariable[]): tf.Scalar | null {
   const terms = plan.head.flatMap(({ l2 }, index) => {
     const kernel = variables.find(({ name }) => name === `head_dense_${index + 1}/kernel`);
-    return l2 > 0 && kernel ? [tf.mul(tf.sum(tf.square(kernel.variable)), l2) as tf.Scalar] : [];
+    return l2 > 0 && kernel ? [tf.mul<tf.Scalar>(tf.sum(tf.square(kernel.variable)), l2)] : [];
   });
   return terms.length === 0 ? null : tf.addN(terms);
 }

@@ -45,12 +45,6 @@ export async function train(options: TrainOptions): Promise<TrainedRun> {
   const network = buildNetwork(plan, options.weights);
   const resumed = options.resumeFrom === null ? null : await readCheckpoint(options.resumeFrom);
   const state: RunState = { metrics: resumed?.metrics ?? [], best: resumed?.best ?? null, evaluation: null };
-  const meter = new ProgressMeter(
-    'training',
-    'steps',
-    plan.training.epochs * stepsPerEpoch(options),
-    state.metrics.length * stepsPerEpoch(options),
-  );
 
   let stageEnd = 0;
   for (const [index, stage] of plan.stages.entries()) {
@@ -72,7 +66,6 @@ export async function train(options: TrainOptions): Promise<TrainedRun> {
         stageStart,
         sources,
         state,
-        meter,
         isLast,
         resumed: state.metrics.length > stageStart ? resumed : null,
       });
@@ -98,7 +91,6 @@ interface StageRun {
   stageStart: number;
   sources: Sources;
   state: RunState;
-  meter: ProgressMeter;
   isLast: boolean;
   /** The checkpoint of this stage to go on from. */
   resumed: Checkpoint | null;
@@ -124,12 +116,19 @@ async function runStage(options: TrainOptions, run: StageRun): Promise<void> {
       optimizer.restore(run.resumed.optimizer.step, run.resumed.optimizer.slots);
     }
     options.onPhase('training');
+    const steps = stepsPerEpoch(options);
+    const meter = new ProgressMeter(
+      'training',
+      'steps',
+      plan.training.epochs * steps,
+      state.metrics.length * steps,
+    );
     while (
       state.metrics.length < stageStart + stage.epochs &&
       !(isLast && ranOutOfPatience(plan, state.metrics.length, state.best))
     ) {
       throwIfInterrupted(options);
-      const { metrics, evaluation } = await trainEpoch(options, context, run);
+      const { metrics, evaluation } = await trainEpoch(options, context, run, meter);
       const weights = await readVariables(variables);
       checkFinite(weights, state.metrics.length);
       state.metrics.push(metrics);
@@ -159,6 +158,7 @@ async function trainEpoch(
   options: TrainOptions,
   context: StepContext,
   run: StageRun,
+  meter: ProgressMeter,
 ): Promise<{ metrics: EpochMetrics; evaluation: Evaluation }> {
   const { plan, dataset, signal } = options;
   const { stage } = context;
@@ -192,7 +192,7 @@ async function trainEpoch(
     correct += result.correct;
     seen += indices.length;
     const position = { epoch, epochs: plan.training.epochs, step: step + 1, steps };
-    options.onProgress(run.meter.at((epoch - 1) * steps + step + 1, picturesBefore + seen, position));
+    options.onProgress(meter.at((epoch - 1) * steps + step + 1, picturesBefore + seen, position));
   });
   const evaluation = await evaluate(options, context, run.sources.val);
   if (!Number.isFinite(evaluation.loss))

@@ -3,7 +3,7 @@
  *
  *   supervisor                      trainer
  *   start ------------------------> works
- *         <------------------------ runtime, history, progress, epoch, artifacts, log: any number, in their order
+ *         <------------------------ runtime, plan, history, progress, epoch, artifacts, log: any number, in their order
  *   stop, interrupt --------------> aborts
  *         <------------------------ done | failed | interrupted: once, and the trainer ends
  *
@@ -56,6 +56,8 @@ export type ToTrainer = z.infer<typeof ToTrainer>;
 
 export const FromTrainer = z.discriminatedUnion('type', [
   z.object({ type: z.literal('runtime'), runtime: Runtime }),
+  /** The plan with the data set's classes. */
+  z.object({ type: z.literal('plan'), plan: Plan }),
   /** The epochs that the checkpoint to go on from has; none where there is no checkpoint. */
   z.object({ type: z.literal('history'), metrics: z.array(EpochMetrics) }),
   z.object({ type: z.literal('progress'), progress: Progress }),

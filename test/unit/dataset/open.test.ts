@@ -213,7 +213,10 @@ describe('listClasses', () => {
   it('lists folders at the root, below train/, and inside a wrapping folder; null for archives', async () => {
     await writeTree(data, { ...(await pngs('wrap/train/b', 1)), ...(await pngs('wrap/train/a', 1)) });
     expect(await listClasses(storesFor(root), `${uriOf(data)}/`, null)).toEqual(['a', 'b']);
-    expect(await listClasses(storesFor(root), `${uriOf(join(data, 'wrap/train'))}/`, null)).toEqual(['a', 'b']);
+    expect(await listClasses(storesFor(root), `${uriOf(join(data, 'wrap/train'))}/`, null)).toEqual([
+      'a',
+      'b',
+    ]);
     expect(await listClasses(storesFor(root), 's3://bucket/data.tar.gz', null)).toBeNull();
   });
 });

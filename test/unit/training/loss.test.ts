@@ -30,7 +30,10 @@ describe.each(['wasm', 'cpu'] as const)('crossEntropy on %s', (engine) => {
 
 describe('classWeightsOf', () => {
   const weights = (classWeights: 'balanced' | Record<string, number> | undefined) =>
-    classWeightsOf(planFor({ scenario: 'small-different', training: { ...(classWeights && { classWeights }) } }), [0, 0, 0, 1]);
+    classWeightsOf(
+      planFor({ scenario: 'small-different', training: { ...(classWeights && { classWeights }) } }),
+      [0, 0, 0, 1],
+    );
 
   it('is 1 by default, n / (classes x count) balanced, or what the request says', () => {
     expect(weights(undefined)).toEqual([1, 1]);

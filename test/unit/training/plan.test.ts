@@ -1,4 +1,5 @@
-import { AppError, JobRequest, type JobRequestInput } from '@headstart/contracts';
+import type { AppError} from '@headstart/contracts';
+import { JobRequest, type JobRequestInput } from '@headstart/contracts';
 import { resolvePlan } from '@headstart/training/plan';
 import { describe, expect, it } from 'vitest';
 

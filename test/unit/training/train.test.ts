@@ -59,6 +59,11 @@ describe('train', () => {
     expect(run.evaluation.probabilities.every(([a, b]) => Math.abs(a! + b! - 1) < 1e-6)).toBe(true);
   });
 
+  it('starts from the loss of a head that knows nothing', async () => {
+    const run = await trainDrawn(small({ epochs: 1, learningRate: 1e-9 }));
+    expect(run.metrics[0]!.valLoss).toBeGreaterThan(0.3);
+  });
+
   it('gives the same weights for the same seed, others for another', async () => {
     const [first, second, other] = [
       await trainDrawn(small()),

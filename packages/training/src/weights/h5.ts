@@ -1,5 +1,6 @@
 import { AppError } from '@headstart/contracts';
 import type { File, Group } from 'h5wasm';
+import type * as h5wasmNode from 'h5wasm/node';
 import {
   type BaseWeights,
   type ConvolutionShape,
@@ -7,7 +8,7 @@ import {
   type StoredArray,
 } from './base-weights.js';
 
-type H5wasm = (typeof import('h5wasm/node'))['default'];
+type H5wasm = typeof h5wasmNode.default;
 
 /**
  * Reads convolutions from a Keras HDF5 file, in any of the layouts Keras has written:

@@ -173,6 +173,8 @@ function write(writer: JobWriter, report: TrainerReport): void {
       return writer.progress(report.progress);
     case 'runtime':
       return writer.update(() => ({ runtime: report.runtime }));
+    case 'plan':
+      return writer.update(() => ({ plan: report.plan }));
     case 'artifacts':
       return writer.update(() => ({ artifacts: report.artifacts }));
     case 'history':

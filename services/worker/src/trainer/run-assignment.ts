@@ -112,6 +112,7 @@ async function runPhases(attempt: Attempt): Promise<void> {
     classes: dataset.classes,
     ...(jobModelUri !== null && { jobModelUri }),
   });
+  attempt.say({ type: 'plan', plan });
   const weights = await loadWeights(attempt, plan);
   const resumed = await attempt.checkpoints.downloadNewest(assignment.workDir);
   attempt.say({ type: 'history', metrics: resumed?.metrics ?? [] });
