@@ -1,5 +1,9 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import { describeIssues } from './validation.js';
+
+/** pino's levels, for the LOG_LEVEL of every service. */
+export const LogLevel = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']);
+export type LogLevel = z.infer<typeof LogLevel>;
 
 /** Raised when a service's environment is not usable; the message lists every problem, one a line. */
 export class ConfigError extends Error {

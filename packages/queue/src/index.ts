@@ -1,5 +1,6 @@
 export * from './cancel-channel.js';
 export * from './cancel-job.js';
+export * from './config.js';
 export * from './failure.js';
 export * from './job-queue.js';
 export * from './payload.js';

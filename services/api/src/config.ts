@@ -1,20 +1,15 @@
-import { parseConfig, uriOf } from '@headstart/contracts';
+import { LogLevel, parseConfig, uriOf, WebhookSecret } from '@headstart/contracts';
+import { queueConfigShape } from '@headstart/queue';
 import { storageConfig, type StorageConfig, storageConfigShape } from '@headstart/storage';
 import { z } from 'zod';
 
-const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-
-const Environment = z.object({
+export const Environment = z.object({
   API_HOST: z.string().default('127.0.0.1'),
   API_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
   OUTPUT_URI: uriOf(['s3', 'file'], 'OUTPUT_URI'),
-  REDIS_URL: uriOfRedis(),
-  QUEUE_PREFIX: z.string().min(1).default('headstart'),
-  LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
-  WEBHOOK_SECRET: z
-    .string()
-    .regex(/^whsec_[A-Za-z0-9+/]+=*$/, 'must be whsec_ and base64 (of 24 to 64 bytes)')
-    .optional(),
+  LOG_LEVEL: LogLevel.default('info'),
+  WEBHOOK_SECRET: WebhookSecret.optional(),
+  ...queueConfigShape,
   ...storageConfigShape,
 });
 
@@ -26,7 +21,7 @@ export interface ApiConfig {
   outputUri: string;
   redisUrl: string;
   queuePrefix: string;
-  logLevel: (typeof LOG_LEVELS)[number];
+  logLevel: LogLevel;
   /** Whether the deployment has a secret to sign webhooks with; the API itself signs nothing. */
   signsWebhooks: boolean;
   storage: StorageConfig;
@@ -49,11 +44,4 @@ export function readConfig(env: Record<string, string | undefined> = process.env
 
 export function withSlash(uri: string): string {
   return uri.endsWith('/') ? uri : `${uri}/`;
-}
-
-function uriOfRedis() {
-  return z
-    .string()
-    .regex(/^rediss?:\/\//, 'must start with redis:// or rediss://')
-    .default('redis://127.0.0.1:6379');
 }

@@ -1,11 +1,10 @@
 import { isAbsolute } from 'node:path';
-import { parseConfig } from '@headstart/contracts';
+import { LogLevel, parseConfig, WebhookSecret } from '@headstart/contracts';
 import { ENGINE_NAMES, type EngineName } from '@headstart/engines';
+import { queueConfigShape } from '@headstart/queue';
 import { storageConfig, type StorageConfig, storageConfigShape } from '@headstart/storage';
 import { z } from 'zod';
-import { decodeSecret } from './webhooks/signature.js';
 
-const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 const IMAGENET_WEIGHTS_URL =
   'https://storage.googleapis.com/tensorflow/keras-applications/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5';
 /** Standard Webhooks' schedule: tries at 0, 5 s, 5 min, 30 min, 2 h, 5 h, 10 h, 14 h, 20 h and 24 h. */
@@ -15,26 +14,16 @@ const Folder = z.string().refine(isAbsolute, { error: 'must be an absolute folde
 const Milliseconds = z.coerce.number().int().min(100);
 const Seconds = z.coerce.number().positive();
 
-const Environment = z.object({
+export const Environment = z.object({
   WORK_DIR: Folder,
   CACHE_DIR: Folder,
   ENGINE: z.enum(ENGINE_NAMES).default('auto'),
   IMAGENET_WEIGHTS_URL: z.url({ protocol: /^https?$/ }).default(IMAGENET_WEIGHTS_URL),
-  REDIS_URL: z
-    .string()
-    .regex(/^rediss?:\/\//, 'must start with redis:// or rediss://')
-    .default('redis://127.0.0.1:6379'),
-  QUEUE_PREFIX: z.string().min(1).default('headstart'),
-  LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  LOG_LEVEL: LogLevel.default('info'),
   LOCK_DURATION_MS: Milliseconds.default(30_000),
   STALLED_INTERVAL_MS: Milliseconds.default(30_000),
   SHUTDOWN_GRACE_SECONDS: Seconds.default(300),
-  WEBHOOK_SECRET: z
-    .string()
-    .refine((secret) => decodeSecret(secret) !== null, {
-      error: 'must be whsec_ and the base64 of 24 to 64 bytes',
-    })
-    .optional(),
+  WEBHOOK_SECRET: WebhookSecret.optional(),
   WEBHOOK_RETRY_DELAYS_SECONDS: z
     .string()
     .default(WEBHOOK_DELAYS)
@@ -43,6 +32,7 @@ const Environment = z.object({
       error: 'must be seconds, separated by commas',
     }),
   WEBHOOK_TIMEOUT_SECONDS: Seconds.default(15),
+  ...queueConfigShape,
   ...storageConfigShape,
 });
 
@@ -55,7 +45,7 @@ export interface WorkerConfig {
   imagenetWeightsUrl: string;
   redisUrl: string;
   queuePrefix: string;
-  logLevel: (typeof LOG_LEVELS)[number];
+  logLevel: LogLevel;
   lockDurationMs: number;
   stalledIntervalMs: number;
   /** How long a trainer may take to end after a SIGTERM before it is killed. */

@@ -5,5 +5,5 @@ export { retain } from './trainer/checkpoints.js';
 export { IMAGENET_FILE, imagenetFile } from './trainer/imagenet.js';
 export { Assignment, FromTrainer, stopError, ToTrainer } from './trainer-protocol.js';
 export { parseRetryAfterMs, retryDelayMs } from './webhooks/schedule.js';
-export { decodeSecret, signedHeaders } from './webhooks/signature.js';
+export { signedHeaders } from './webhooks/signature.js';
 export { createWebhookWorker, webhookId } from './webhooks/worker.js';

@@ -1,4 +1,5 @@
-import { parseRetryAfterMs, retryDelayMs, decodeSecret, signedHeaders, webhookId } from '@headstart/worker';
+import { decodeWebhookSecret } from '@headstart/contracts';
+import { parseRetryAfterMs, retryDelayMs, signedHeaders, webhookId } from '@headstart/worker';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
 
@@ -28,7 +29,7 @@ describe('the signature', () => {
 
 describe('the secret', () => {
   it.each([24, 32, 64])('may have %i bytes', (length) => {
-    expect(decodeSecret(`whsec_${Buffer.alloc(length).toString('base64')}`)).toHaveLength(length);
+    expect(decodeWebhookSecret(`whsec_${Buffer.alloc(length).toString('base64')}`)).toHaveLength(length);
   });
 
   it.each([
@@ -37,7 +38,7 @@ describe('the secret', () => {
     'secret',
     `whsec_${Buffer.alloc(23).toString('base64')}`,
     `whsec_${'!'.repeat(40)}`,
-  ])('must not be %j', (secret) => expect(decodeSecret(secret)).toBeNull());
+  ])('must not be %j', (secret) => expect(decodeWebhookSecret(secret)).toBeNull());
 });
 
 describe('the retry schedule', () => {

@@ -49,7 +49,6 @@ export const DEFAULT_BATCH_SIZE = 32;
 export const DEFAULT_INPUT_SIZE = 224;
 export const DEFAULT_VALIDATION_SPLIT = 0.2;
 export const DEFAULT_SEED = 0;
-export const DEFAULT_PRIORITY = 500;
 
 /** Used by a head on frozen layers; also for a head alone before the base is unfrozen. */
 export const HEAD_OPTIMIZER: { optimizer: Optimizer; learningRate: number } = {

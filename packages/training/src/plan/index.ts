@@ -1,2 +1,1 @@
-export { DEFAULT_PRIORITY } from './defaults.js';
 export { type PlanContext, resolvePlan } from './resolve.js';

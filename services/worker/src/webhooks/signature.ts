@@ -1,15 +1,5 @@
 import { createHmac } from 'node:crypto';
-
-/**
- * The key inside a `whsec_` secret.
- * @returns null where the secret is not `whsec_` and the base64 of 24 to 64 bytes.
- */
-export function decodeSecret(secret: string): Buffer | null {
-  const base64 = /^whsec_([A-Za-z0-9+/]+={0,2})$/.exec(secret)?.[1];
-  if (base64 === undefined) return null;
-  const key = Buffer.from(base64, 'base64');
-  return key.length >= 24 && key.length <= 64 ? key : null;
-}
+import { decodeWebhookSecret } from '@headstart/contracts';
 
 export interface SignedHeaders {
   'webhook-id': string;
@@ -20,10 +10,10 @@ export interface SignedHeaders {
 /**
  * Signs a webhook as Standard Webhooks 1.0.0 says: HMAC-SHA256 over `{id}.{timestamp}.{body}`.
  * @param id without a full stop, which separates the signed parts.
- * @param secret as `decodeSecret` accepts it.
+ * @param secret as `decodeWebhookSecret` accepts it.
  */
 export function signedHeaders(id: string, body: string, secret: string, now: Date): SignedHeaders {
-  const key = decodeSecret(secret);
+  const key = decodeWebhookSecret(secret);
   if (!key) throw new Error('The webhook secret is not whsec_ and the base64 of 24 to 64 bytes.');
   const timestamp = String(Math.floor(now.getTime() / 1000));
   const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
