@@ -141,4 +141,45 @@ describe('a published model', () => {
     for (const { path, sizeBytes, sha256 } of manifest.files)
       expect({ path, ...(await hashFile(join(output, path))) }).toEqual({ path, sizeBytes, sha256 });
   });
+
+  it('gives its base to a later job, as job:ID', async () => {
+    const data = join(folder, 'again');
+    const files: Record<string, Buffer> = {};
+    for (let i = 0; i < 5; i++) {
+      files[`across/${i}.png`] = await stripes(i, false);
+      files[`upright/${i}.png`] = await stripes(i, true);
+    }
+    await writeTree(data, files);
+    const post = async (weights: string, featureLayer: string, seed: number) => {
+      const { id } = await client.createJob({
+        datasetUri: `${pathToFileURL(data).href}/`,
+        scenario: 'small-different',
+        model: { weights, inputSize: 32, featureLayer },
+        training: { epochs: 1, seed },
+      });
+      const job = await client.waitForJob(id, { intervalMs: 200 });
+      const manifest = new URL('manifest.json', job.artifacts!.uri);
+      return { job, weightsDigest: (JSON.parse(await readFile(manifest, 'utf8')) as Manifest).weightsDigest };
+    };
+    const first = await post('random', 'block2_pool', 1);
+    const second = await post(`job:${first.job.id}`, 'block2_pool', 2);
+    expect(second.job).toMatchObject({
+      status: 'succeeded',
+      plan: { weights: { source: 'tfjs', jobId: first.job.id } },
+    });
+    expect(second.weightsDigest).toBe(first.weightsDigest);
+
+    const deeper = await client.createJob({
+      datasetUri: `${pathToFileURL(data).href}/`,
+      scenario: 'small-different',
+      model: { weights: `job:${first.job.id}`, inputSize: 32, featureLayer: 'block3_pool' },
+    });
+    expect(await client.waitForJob(deeper.id, { intervalMs: 200 })).toMatchObject({
+      status: 'failed',
+      error: {
+        code: 'weights_invalid',
+        details: { missingLayers: ['block3_conv1', 'block3_conv2', 'block3_conv3', 'block3_conv4'] },
+      },
+    });
+  });
 });

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { access, mkdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AppError } from '@headstart/contracts';
@@ -10,46 +10,53 @@ import { AppError } from '@headstart/contracts';
 export const IMAGENET_FILE = 'vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5';
 const IMAGENET_MD5 = '253f8cb515780f3b799900260a226db6';
 
-export interface ImagenetOptions {
-  cacheDir: string;
+export interface DownloadOptions {
   url: string;
   signal: AbortSignal;
   onProgress(doneBytes: number, totalBytes: number | null): void;
 }
 
 /**
- * The ImageNet weights on this machine: from the cache, else downloaded into it.
+ * The ImageNet weights on this machine: from `cacheDir`, else downloaded into it.
  * @returns the file's path. @throws AppError weights_unavailable, saying what can be done; disk_full.
  */
-export async function imagenetFile(options: ImagenetOptions): Promise<string> {
-  const { cacheDir, url, signal } = options;
-  const file = join(cacheDir, IMAGENET_FILE);
+export function imagenetFile(cacheDir: string, options: DownloadOptions): Promise<string> {
+  return verifiedFile(join(cacheDir, IMAGENET_FILE), IMAGENET_MD5, options);
+}
+
+/** A file that has the MD5: the one that is there, else downloaded. @throws as imagenetFile. */
+export async function verifiedFile(
+  file: string,
+  expectedMd5: string,
+  options: DownloadOptions,
+): Promise<string> {
+  const { url, signal } = options;
+  const unavailable = (what: string, cause?: unknown) => weightsUnavailable(what, file, expectedMd5, cause);
   if (await exists(file)) {
     const md5 = await md5Of(file, signal);
-    if (md5 === IMAGENET_MD5) return file;
-    throw unavailable(`the file ${file} has the MD5 ${md5}, not ${IMAGENET_MD5}`, file);
+    if (md5 === expectedMd5) return file;
+    throw unavailable(`the file ${file} has the MD5 ${md5}, not ${expectedMd5}`);
   }
-  await mkdir(cacheDir, { recursive: true });
+  await mkdir(dirname(file), { recursive: true });
   // Beside its place: several trainers may be at it at once, and each moves a whole file there.
   const partial = `${file}.${randomUUID()}.part`;
   try {
     const md5 = await download(partial, options);
-    if (md5 !== IMAGENET_MD5)
-      throw unavailable(`${url} sent a file with the MD5 ${md5}, not ${IMAGENET_MD5}`, file);
+    if (md5 !== expectedMd5) throw unavailable(`${url} sent a file with the MD5 ${md5}, not ${expectedMd5}`);
     await rename(partial, file);
     return file;
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     const appError = AppError.from(error);
     if (appError.code !== 'internal_error') throw appError;
-    throw unavailable(`${url} cannot be downloaded (${reasonOf(error)})`, file, error);
+    throw unavailable(`${url} cannot be downloaded (${reasonOf(error)})`, error);
   } finally {
     await rm(partial, { force: true });
   }
 }
 
 /** @returns the MD5 of what came. */
-async function download(file: string, { url, signal, onProgress }: ImagenetOptions): Promise<string> {
+async function download(file: string, { url, signal, onProgress }: DownloadOptions): Promise<string> {
   const response = await fetch(url, { signal });
   if (!response.ok || !response.body) throw new Error(`HTTP status ${response.status}`);
   const totalBytes = Number(response.headers.get('content-length')) || null;
@@ -75,11 +82,11 @@ async function md5Of(file: string, signal: AbortSignal): Promise<string> {
   return hash.digest('hex');
 }
 
-function unavailable(what: string, file: string, cause?: unknown): AppError {
+function weightsUnavailable(what: string, file: string, md5: string, cause: unknown): AppError {
   return new AppError(
     'weights_unavailable',
     `The ImageNet weights cannot be had: ${what}. Put the file at ${file} on the worker, or post the job with model.weights set to the URI of such a file or to "random".`,
-    { cause, details: { file, md5: IMAGENET_MD5 } },
+    { cause, details: { file, md5 } },
   );
 }
 

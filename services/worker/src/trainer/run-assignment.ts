@@ -207,7 +207,7 @@ async function loadWeights(
         throw weightsNotFound(error, uri);
       }
     },
-    imagenetFile: () => imagenetFile({ cacheDir, url: imagenetWeightsUrl, signal, onProgress }),
+    imagenetFile: () => imagenetFile(cacheDir, { url: imagenetWeightsUrl, signal, onProgress }),
   });
 }
 
