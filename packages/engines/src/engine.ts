@@ -6,6 +6,12 @@ export interface EngineNeeds {
   trainsConvolutions: boolean;
 }
 
+/** How an engine is to run; one that has no say in it ignores it. */
+export interface EngineSettings {
+  /** Threads for arithmetic; default: one for every physical core. */
+  threads?: number;
+}
+
 /** A tfjs backend, and what it can do. An engine is a folder of its own and a line in the registry. */
 export interface Engine {
   name: string;
@@ -15,5 +21,5 @@ export interface Engine {
    * Loads the backend and makes it tfjs's current one.
    * @returns where it runs. @throws whatever keeps it from loading.
    */
-  start(): Promise<Pick<Runtime, 'device' | 'versions'>>;
+  start(settings?: EngineSettings): Promise<Pick<Runtime, 'device' | 'versions'>>;
 }

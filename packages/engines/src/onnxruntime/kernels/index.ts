@@ -1,0 +1,6 @@
+import { conv2D, fusedConv2D } from './conv2d.js';
+import type { OnnxKernel } from './kernel.js';
+import { batchMatMul, fusedMatMul } from './mat-mul.js';
+
+/** Every kernel of the engine's own; the others are the cpu backend's. */
+export const KERNELS: readonly OnnxKernel[] = [conv2D, fusedConv2D, batchMatMul, fusedMatMul];
