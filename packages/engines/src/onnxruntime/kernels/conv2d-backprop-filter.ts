@@ -1,0 +1,124 @@
+import {
+  backend_util,
+  Conv2DBackpropFilter,
+  type Conv2DBackpropFilterAttrs,
+  util,
+} from '@tensorflow/tfjs-core';
+import type { OnnxBackend } from '../backend.js';
+import { GraphBuilder } from '../graph/builder.js';
+import type { TypedArray } from '../runtime/binding.js';
+import { type Conv2DInfo, keyOf } from './conv-layout.js';
+import { convolutionOf, multiplications } from './conv2d.js';
+import { type Inputs, kernel } from './kernel.js';
+
+type Shape4D = [number, number, number, number];
+
+/** Of the columns of one chunk of pictures: more costs memory, less lets the matrix product starve. */
+const CHUNK_BYTES = 64 * 1024 * 1024;
+
+/**
+ * x [n, H, W, I], dy [n, H', W', O] -> gradient of the filter [kh, kw, I, O], float32.
+ *
+ * A chunk of pictures at a time, the values under the filter are gathered in a row for every position of dy, and
+ * the rows [n H' W', kh kw I], transposed, are multiplied by dy [n H' W', O]. The products are summed in the order of the
+ * pictures.
+ */
+export const conv2DBackpropFilter = kernel<Inputs<'x' | 'dy'>, Conv2DBackpropFilterAttrs>(
+  Conv2DBackpropFilter,
+  ({ inputs: { x, dy }, attrs, backend }) => {
+    const { strides, pad, dataFormat, dimRoundingMode, filterShape } = attrs;
+    if (dataFormat !== 'NHWC' || x.dtype !== 'float32' || dy.dtype !== 'float32') return null;
+    const info = backend_util.computeConv2DInfo(
+      x.shape as Shape4D,
+      filterShape,
+      strides,
+      1,
+      pad,
+      dimRoundingMode,
+    );
+    if (!util.arraysEqual(dy.shape, info.outShape) || !backend.isWorthwhile(multiplications(info))) return null;
+    const gradient = sumOverChunks(backend, info, backend.valuesOf(x), backend.valuesOf(dy));
+    return backend.tensor({ shape: info.filterShape, dtype: 'float32' }, gradient);
+  },
+);
+
+function sumOverChunks(backend: OnnxBackend, info: Conv2DInfo, x: TypedArray, dy: TypedArray): TypedArray {
+  const positions = info.outHeight * info.outWidth;
+  const columns = info.filterHeight * info.filterWidth * info.inChannels;
+  const pictureBytes = positions * columns * Float32Array.BYTES_PER_ELEMENT;
+  const chunk = Math.max(1, Math.floor(CHUNK_BYTES / pictureBytes));
+  const key = `${info.inHeight}x${info.inWidth} ${keyOf(convolutionOf(info, false))}`;
+  let sum: TypedArray | undefined;
+  for (let first = 0; first < info.batchSize; first += chunk) {
+    const count = Math.min(chunk, info.batchSize - first);
+    const [rows] = backend.run(
+      `conv2d-filter rows ${key}`,
+      () => gatherRows(info),
+      [pictures(x, first, count, info.batchSize)],
+      { n: count },
+    );
+    const [next] = backend.run(
+      `conv2d-filter product ${sum !== undefined}`,
+      () => multiply(sum !== undefined),
+      [rows!, pictures(dy, first, count, info.batchSize), ...(sum ? [sum] : [])],
+      { rows: count * positions, columns, channels: info.outChannels },
+    );
+    backend.pool.release(rows!.buffer);
+    if (sum) backend.pool.release(sum.buffer);
+    sum = next!;
+  }
+  return sum!;
+}
+
+/** The part of a batch's values that belongs to `count` pictures. */
+function pictures(values: TypedArray, first: number, count: number, batchSize: number): TypedArray {
+  const size = values.length / batchSize;
+  return values.subarray(first * size, (first + count) * size);
+}
+
+/** x [n, H, W, I] -> [n, H' W', kh kw I]: for every position of the output what lies under the filter. */
+function gatherRows(info: Conv2DInfo): GraphBuilder {
+  const { top, left, bottom, right } = info.padInfo;
+  const width = info.inWidth + left + right;
+  const graph = new GraphBuilder();
+  const x = graph.input('x', 'float32', ['n', info.inHeight, info.inWidth, info.inChannels]);
+  const isPadded = top + left + bottom + right > 0;
+  const padded = isPadded ? graph.pad(x, [0, top, left, 0], [0, bottom, right, 0]) : x;
+  const flat = graph.reshape(padded, [-1, (info.inHeight + top + bottom) * width, info.inChannels]);
+  const rows = graph.node('Gather', [flat, graph.indices(positionsUnderFilter(info, width))], { axis: 1 });
+  const columns = info.filterHeight * info.filterWidth * info.inChannels;
+  const positions = info.outHeight * info.outWidth;
+  graph.output('rows', 'float32', ['n', positions * (columns / info.inChannels), info.inChannels], rows);
+  return graph;
+}
+
+/** Positions in a padded picture of the given width, in the order [H', W', kh, kw]. */
+function positionsUnderFilter(info: Conv2DInfo, width: number): Int32Array {
+  const { outHeight, outWidth, filterHeight, filterWidth, strideHeight, strideWidth } = info;
+  const positions = new Int32Array(outHeight * outWidth * filterHeight * filterWidth);
+  let at = 0;
+  for (let row = 0; row < outHeight; row++) {
+    for (let column = 0; column < outWidth; column++) {
+      const corner = row * strideHeight * width + column * strideWidth;
+      for (let i = 0; i < filterHeight; i++) {
+        for (let j = 0; j < filterWidth; j++) positions[at++] = corner + i * width + j;
+      }
+    }
+  }
+  return positions;
+}
+
+/** rows [rows, columns] transposed x dy [rows, channels], plus the sum so far. */
+function multiply(addsUp: boolean): GraphBuilder {
+  const graph = new GraphBuilder();
+  const rows = graph.input('rows', 'float32', ['rows', 'columns']);
+  const dy = graph.input('dy', 'float32', ['rows', 'channels']);
+  const sum = addsUp ? [graph.input('sum', 'float32', ['columns', 'channels'])] : [];
+  graph.output(
+    'gradient',
+    'float32',
+    ['columns', 'channels'],
+    graph.node('Gemm', [rows, dy, ...sum], { transA: 1 }),
+  );
+  return graph;
+}
