@@ -45,6 +45,7 @@ export default tseslint.config(
     files: [
       'scripts/**',
       'bench/**',
+      'test/ops/**',
       'packages/client/src/cli/**',
       'services/api/src/openapi/**',
       'services/*/src/main.ts',
