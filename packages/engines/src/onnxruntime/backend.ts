@@ -4,7 +4,11 @@ import type { GraphBuilder } from './graph/builder.js';
 import type { TypedArray } from './runtime/binding.js';
 import { BufferPool } from './runtime/buffer-pool.js';
 import type { Abilities } from './runtime/probe.js';
+import type { Allocate } from './runtime/program.js';
 import { ProgramCache } from './runtime/program-cache.js';
+
+/** The C library keeps freed memory below 32 MB for the next run; what is larger goes back to the system. */
+const CHUNK_BYTES = 16 * 1024 * 1024;
 
 /** How kernels run; fixed from the start. */
 export interface BackendSettings extends Abilities {
@@ -58,14 +62,44 @@ export class OnnxBackend extends MathBackendCPU {
     inputs: readonly TypedArray[],
     sizes?: Readonly<Record<string, number>>,
   ): TypedArray[] {
-    return this.programs.get(key, build).run(
-      inputs,
-      (type, length) => {
-        if (type === 'float32') return this.pool.allocate(length);
-        return type === 'int32' ? new Int32Array(length) : new Uint8Array(length);
-      },
-      sizes,
-    );
+    const allocate: Allocate = (type, length) => {
+      if (type === 'float32') return this.pool.allocate(length);
+      return type === 'int32' ? new Int32Array(length) : new Uint8Array(length);
+    };
+    return this.programs.get(key, build).run(inputs, allocate, sizes);
+  }
+
+  /**
+   * Runs a graph on a few pictures at a time. What ONNX Runtime needs in between is new memory in every run where it is
+   * large, which costs more time than all of the arithmetic of a small kernel.
+   * @param build a graph of one float32 output; the sides named 'n' are pictures.
+   * @param batched inputs of `batch.size` pictures. @param shared the inputs behind them.
+   * @param batch.pictureBytes of the largest value in the graph, for one picture.
+   */
+  runInChunks(
+    key: string,
+    build: () => GraphBuilder,
+    batched: readonly TypedArray[],
+    shared: readonly TypedArray[],
+    batch: { size: number; pictureBytes: number },
+  ): TypedArray {
+    const { size, pictureBytes } = batch;
+    const program = this.programs.get(key, build);
+    const chunk = Math.max(1, Math.floor(CHUNK_BYTES / pictureBytes));
+    let output: Float32Array | undefined;
+    for (let first = 0; first < size; first += chunk) {
+      const count = Math.min(chunk, size - first);
+      const wholeOf = (length: number) => (output ??= this.pool.allocate((length / count) * size));
+      const [part] = program.run(
+        [...batched.map((values) => pictures(values, size, first, count)), ...shared],
+        (_, length) => pictures(wholeOf(length), size, first, count),
+        { n: count },
+      );
+      if (count === size) return part!;
+      const whole = wholeOf(part!.length);
+      if (part!.buffer !== whole.buffer) whole.set(part!, (whole.length / size) * first);
+    }
+    return output!;
   }
 
   /** Whether an amount of work, in elements or multiplications, is worth a session's overhead. */
@@ -99,4 +133,15 @@ export class OnnxBackend extends MathBackendCPU {
     this.programs.dispose();
     this.pool.dispose();
   }
+}
+
+/** The part of a batch's values that belongs to `count` pictures. */
+export function pictures<Values extends TypedArray>(
+  values: Values,
+  batchSize: number,
+  first: number,
+  count: number,
+): Values {
+  const size = values.length / batchSize;
+  return values.subarray(first * size, (first + count) * size) as Values;
 }

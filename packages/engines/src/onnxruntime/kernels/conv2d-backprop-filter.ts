@@ -4,7 +4,7 @@ import {
   type Conv2DBackpropFilterAttrs,
   util,
 } from '@tensorflow/tfjs-core';
-import type { OnnxBackend } from '../backend.js';
+import { type OnnxBackend, pictures } from '../backend.js';
 import { GraphBuilder } from '../graph/builder.js';
 import type { TypedArray } from '../runtime/binding.js';
 import { type Conv2DInfo, keyOf } from './conv-layout.js';
@@ -36,7 +36,8 @@ export const conv2DBackpropFilter = kernel<Inputs<'x' | 'dy'>, Conv2DBackpropFil
       pad,
       dimRoundingMode,
     );
-    if (!util.arraysEqual(dy.shape, info.outShape) || !backend.isWorthwhile(multiplications(info))) return null;
+    if (!util.arraysEqual(dy.shape, info.outShape) || !backend.isWorthwhile(multiplications(info)))
+      return null;
     const gradient = sumOverChunks(backend, info, backend.valuesOf(x), backend.valuesOf(dy));
     return backend.tensor({ shape: info.filterShape, dtype: 'float32' }, gradient);
   },
@@ -54,13 +55,13 @@ function sumOverChunks(backend: OnnxBackend, info: Conv2DInfo, x: TypedArray, dy
     const [rows] = backend.run(
       `conv2d-filter rows ${key}`,
       () => gatherRows(info),
-      [pictures(x, first, count, info.batchSize)],
+      [pictures(x, info.batchSize, first, count)],
       { n: count },
     );
     const [next] = backend.run(
       `conv2d-filter product ${sum !== undefined}`,
       () => multiply(sum !== undefined),
-      [rows!, pictures(dy, first, count, info.batchSize), ...(sum ? [sum] : [])],
+      [rows!, pictures(dy, info.batchSize, first, count), ...(sum ? [sum] : [])],
       { rows: count * positions, columns, channels: info.outChannels },
     );
     backend.pool.release(rows!.buffer);
@@ -68,12 +69,6 @@ function sumOverChunks(backend: OnnxBackend, info: Conv2DInfo, x: TypedArray, dy
     sum = next!;
   }
   return sum!;
-}
-
-/** The part of a batch's values that belongs to `count` pictures. */
-function pictures(values: TypedArray, first: number, count: number, batchSize: number): TypedArray {
-  const size = values.length / batchSize;
-  return values.subarray(first * size, (first + count) * size);
 }
 
 /** x [n, H, W, I] -> [n, H' W', kh kw I]: for every position of the output what lies under the filter. */

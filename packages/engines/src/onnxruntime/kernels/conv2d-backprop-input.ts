@@ -12,7 +12,7 @@ import {
   keyOf,
   plainConvolution,
 } from './conv-layout.js';
-import { convolutionOf, multiplications } from './conv2d.js';
+import { convolutionOf, multiplications, pictureBytes } from './conv2d.js';
 import { type Inputs, kernel } from './kernel.js';
 
 type Shape4D = [number, number, number, number];
@@ -36,17 +36,19 @@ export const conv2DBackpropInput = kernel<Inputs<'dy' | 'filter'>, Conv2DBackpro
       dimRoundingMode,
     );
     // A transposed convolution with padding "same" comes with a dy of another size than that.
-    if (!util.arraysEqual(dy.shape, info.outShape) || !backend.isWorthwhile(multiplications(info))) return null;
+    if (!util.arraysEqual(dy.shape, info.outShape) || !backend.isWorthwhile(multiplications(info)))
+      return null;
     const { blockSize } = backend.settings;
     const method = chooseMethod(info, blockSize);
     if (method === null) return null;
-    const [dx] = backend.run(
+    const dx = backend.runInChunks(
       `conv2d-input ${info.inHeight}x${info.inWidth} ${keyOf(convolutionOf(info, false))}`,
       () => buildGraph(info, method, blockSize),
-      [backend.valuesOf(dy), backend.valuesOf(filter)],
-      { n: info.batchSize },
+      [backend.valuesOf(dy)],
+      [backend.valuesOf(filter)],
+      { size: info.batchSize, pictureBytes: pictureBytes(info) },
     );
-    return backend.tensor({ shape: info.inShape, dtype: 'float32' }, dx!);
+    return backend.tensor({ shape: info.inShape, dtype: 'float32' }, dx);
   },
 );
 
@@ -102,7 +104,11 @@ function turnedConvolution(
 /** filter [kh, kw, I, O] -> [I, O, kh, kw], turned. */
 function turnPlain(graph: GraphBuilder, info: Conv2DInfo, filter: Value): Value {
   const { filterHeight: height, filterWidth: width, inChannels, outChannels } = info;
-  const positions = turn(graph, graph.reshape(filter, [height * width, inChannels, outChannels]), height * width);
+  const positions = turn(
+    graph,
+    graph.reshape(filter, [height * width, inChannels, outChannels]),
+    height * width,
+  );
   return graph.reshape(graph.transpose(positions, [1, 2, 0]), [inChannels, outChannels, height, width]);
 }
 

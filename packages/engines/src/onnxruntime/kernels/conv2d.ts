@@ -56,14 +56,14 @@ function convolve(
   );
   if (!backend.isWorthwhile(multiplications(info))) return null;
   const convolution = convolutionOf(info, relu);
-  const inputs = [x, filter, ...(bias ? [bias] : [])].map((input) => backend.valuesOf(input));
-  const [y] = backend.run(
+  const y = backend.runInChunks(
     `conv2d ${info.inHeight}x${info.inWidth} ${bias ? 'bias' : ''} ${keyOf(convolution)}`,
     () => buildGraph(info, convolution, bias !== undefined, backend.settings.blockSize),
-    inputs,
-    { n: info.batchSize },
+    [backend.valuesOf(x)],
+    [filter, ...(bias ? [bias] : [])].map((input) => backend.valuesOf(input)),
+    { size: info.batchSize, pictureBytes: pictureBytes(info) },
   );
-  return backend.tensor({ shape: info.outShape, dtype: 'float32' }, y!);
+  return backend.tensor({ shape: info.outShape, dtype: 'float32' }, y);
 }
 
 function buildGraph(
@@ -106,4 +106,11 @@ export function convolutionOf(info: Conv2DInfo, relu: boolean): Convolution {
 /** Of the convolution, and of each of its gradients. 0 where something is empty. */
 export function multiplications(info: Conv2DInfo): number {
   return util.sizeFromShape(info.outShape) * info.filterHeight * info.filterWidth * info.inChannels;
+}
+
+/** Bytes of a picture in front of the convolution or behind it, whichever is larger. */
+export function pictureBytes(info: Conv2DInfo): number {
+  const { inHeight, inWidth, inChannels, outHeight, outWidth, outChannels } = info;
+  const elements = Math.max(inHeight * inWidth * inChannels, outHeight * outWidth * outChannels);
+  return elements * Float32Array.BYTES_PER_ELEMENT;
 }
