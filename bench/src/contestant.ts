@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { EngineName } from '@headstart/engines';
 import type { Case } from './cases.js';
 
-/** A line of JSON from a contestant's process. It answers every line it is sent by one run; end of input ends it. */
+/** A line of JSON from a contestant's process. It answers every line `run` with one run; end of input ends it. */
 export type Message =
   | { ready: string }
   | { cannot: string }
@@ -55,7 +55,11 @@ export async function findPyTorch(candidates: readonly string[]): Promise<string
 }
 
 /** Starts a contestant on a case. @returns why it cannot do it, or the racer. @throws Error if its process fails. */
-export async function start(contestant: Contestant, benchCase: Case, threads: number): Promise<Racer | string> {
+export async function start(
+  contestant: Contestant,
+  benchCase: Case,
+  threads: number,
+): Promise<Racer | string> {
   const { name, command, args } = contestant;
   const child = spawn(command, [...args, String(threads), JSON.stringify(benchCase)], {
     stdio: ['pipe', 'pipe', 'inherit'],
@@ -66,7 +70,8 @@ export async function start(contestant: Contestant, benchCase: Case, threads: nu
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async (): Promise<Message> => {
     const line = await lines.next();
-    if (line.done) throw new Error(`${name} ended in the middle of ${benchCase.name}; see its message above.`);
+    if (line.done)
+      throw new Error(`${name} ended in the middle of ${benchCase.name}; see its message above.`);
     return JSON.parse(line.value) as Message;
   };
   const end = async () => {
@@ -84,7 +89,8 @@ export async function start(contestant: Contestant, benchCase: Case, threads: nu
     async run() {
       child.stdin.write('run\n');
       const message = await next();
-      if (!('milliseconds' in message)) throw new Error(`${name} answered ${JSON.stringify(message)} to a run.`);
+      if (!('milliseconds' in message))
+        throw new Error(`${name} answered ${JSON.stringify(message)} to a run.`);
       return message;
     },
     end,

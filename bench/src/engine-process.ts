@@ -39,7 +39,8 @@ async function start(): Promise<Prepared | null> {
 const prepared = await start();
 if (prepared) {
   say({ ready: prepared.description });
-  for await (const _ of createInterface({ input: process.stdin })) {
+  for await (const command of createInterface({ input: process.stdin })) {
+    if (command !== 'run') throw new Error(`The line was "${command}"; allowed is "run".`);
     const startedAt = performance.now();
     await prepared.run();
     say({ milliseconds: performance.now() - startedAt, peakBytes: peakBytes() });

@@ -50,10 +50,7 @@ export class KernelProfile {
     ].join('\n');
   }
 
-  private time(
-    config: tf.KernelConfig,
-    params: Parameters<tf.KernelFunc>[0],
-  ): ReturnType<tf.KernelFunc> {
+  private time(config: tf.KernelConfig, params: Parameters<tf.KernelFunc>[0]): ReturnType<tf.KernelFunc> {
     const outerMs = this.nestedMs;
     this.nestedMs = 0;
     const startedAt = performance.now();

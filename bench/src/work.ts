@@ -61,7 +61,7 @@ function requestOf({ size, batch, firstTrainedBlock, learningRate }: Case): JobR
 }
 
 function gemm(side: number): () => Promise<void> {
-  const [a, b] = [1, 2].map((seed) => tf.randomUniform([side, side], 0, 1, 'float32', seed) as tf.Tensor2D);
+  const [a, b] = [1, 2].map((seed) => tf.randomUniform<tf.Rank.R2>([side, side], 0, 1, 'float32', seed));
   return async () => {
     const product = tf.matMul(a!, b!);
     await product.data();
@@ -73,7 +73,7 @@ function step(plan: Plan, network: Network, xs: tf.Tensor, cachedLayers: number)
   const stage = { ...plan.stages.at(-1)!, cachedLayers };
   const variables = network.variablesOf(stage.trainedLayers);
   const optimizer = createOptimizer(stage.optimizer, variables);
-  const labels = Array.from({ length: xs.shape[0]! }, (_, index) => index % CLASSES.length);
+  const labels = Array.from({ length: xs.shape[0] }, (_, index) => index % CLASSES.length);
   const context = { plan, stage, network, variables, optimizer, classWeights: CLASSES.map(() => 1) };
   return async () => {
     const { loss } = await trainStep(context, xs, labels, stage.learningRate, (layer) => layer);
