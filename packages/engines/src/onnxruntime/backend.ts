@@ -69,6 +69,19 @@ export class OnnxBackend extends MathBackendCPU {
     return this.programs.get(key, build).run(inputs, allocate, sizes);
   }
 
+  /** Runs a graph of one output into `target`, a part of a larger array. */
+  runInto(
+    key: string,
+    build: () => GraphBuilder,
+    inputs: readonly TypedArray[],
+    target: Float32Array,
+    sizes: Readonly<Record<string, number>>,
+  ): void {
+    const [result] = this.programs.get(key, build).run(inputs, () => target, sizes);
+    // Without zero-copy the result is an array of its own.
+    if (result !== target) target.set(result!);
+  }
+
   /**
    * Runs a graph on a few pictures at a time. What ONNX Runtime needs in between is new memory in every run where it is
    * large, which costs more time than all of the arithmetic of a small kernel.

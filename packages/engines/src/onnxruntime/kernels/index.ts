@@ -5,7 +5,7 @@ import { elementwise } from './elementwise.js';
 import type { OnnxKernel } from './kernel.js';
 import { batchMatMul, fusedMatMul } from './mat-mul.js';
 import { maxPool, maxPoolGrad } from './max-pool.js';
-import { sum } from './sum.js';
+import { mean, sum } from './sum.js';
 
 /** Every kernel of the engine's own; the others are the cpu backend's. */
 export const KERNELS: readonly OnnxKernel[] = [
@@ -18,5 +18,6 @@ export const KERNELS: readonly OnnxKernel[] = [
   batchMatMul,
   fusedMatMul,
   sum,
+  mean,
   ...elementwise,
 ];

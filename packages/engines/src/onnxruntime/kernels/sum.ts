@@ -1,4 +1,4 @@
-import { Sum, type SumAttrs, util } from '@tensorflow/tfjs-core';
+import { Mean, type MeanAttrs, Sum, type SumAttrs, util } from '@tensorflow/tfjs-core';
 import { GraphBuilder } from '../graph/builder.js';
 import { type Inputs, kernel } from './kernel.js';
 
@@ -45,3 +45,28 @@ function divisorNear(value: number, limit: number): number {
   while (value % divisor !== 0) divisor--;
   return divisor;
 }
+
+/** x [n, H, W, C] -> [n, C] or [n, 1, 1, C], float32: the mean over a picture, as global average pooling has it. Others are left to cpu. */
+export const mean = kernel<Inputs<'x'>, MeanAttrs>(
+  Mean,
+  ({ inputs: { x }, attrs: { axis, keepDims }, backend }) => {
+    const axes = util.parseAxisParam(axis, x.shape).toSorted();
+    const size = util.sizeFromShape(x.shape);
+    if (x.shape.length !== 4 || !util.arraysEqual(axes, [1, 2]) || x.dtype !== 'float32') return null;
+    if (!backend.isWorthwhile(size)) return null;
+    const [n, height, width, channels] = x.shape as [number, number, number, number];
+    const [y] = backend.run(
+      'mean',
+      () => {
+        const graph = new GraphBuilder();
+        const pictures = graph.input('x', 'float32', ['n', 'positions', 'channels']);
+        const y = graph.node('ReduceMean', [pictures], { axes: [1], keepdims: 0 });
+        graph.output('y', 'float32', ['n', 'channels'], y);
+        return graph;
+      },
+      [backend.valuesOf(x)],
+      { n, positions: height * width, channels },
+    );
+    return backend.tensor({ shape: keepDims ? [n, 1, 1, channels] : [n, channels], dtype: 'float32' }, y!);
+  },
+);

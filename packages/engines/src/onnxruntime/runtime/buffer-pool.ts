@@ -1,7 +1,7 @@
 /** Below this size a new array costs less than keeping an old one. */
 const MINIMUM_BYTES = 256 * 1024;
 /** Free buffers kept, at most. */
-const FREE_BYTES = 512 * 1024 * 1024;
+const FREE_BYTES = 1024 * 1024 * 1024;
 
 /**
  * Buffers of tensors that are gone, for the tensors to come: new memory costs a page fault for every 4 KB of it, and waits
