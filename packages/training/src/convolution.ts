@@ -36,10 +36,11 @@ function registerGradient(): void {
       return {
         x: () => run(tf.Conv2DBackpropInput, { dy: passed, filter }, { inputShape: x.shape }),
         filter: () => run(tf.Conv2DBackpropFilter, { x, dy: passed }, { filterShape: filter.shape }),
-        // The last to be asked for. The tape would keep `passed` until the whole way back is done.
+        // The last to be asked for. The tape would keep everything until the whole way back is done; in this network
+        // nobody needs the layer's values and the gradient that came to it any more.
         bias: () => {
           const gradient = tf.sum(passed, [0, 1, 2]);
-          passed.dispose();
+          tf.dispose([passed, dy, x, filter, y]);
           return gradient;
         },
       };
