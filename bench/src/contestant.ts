@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url';
 import type { EngineName } from '@headstart/engines';
 import type { Case } from './cases.js';
 
+const REPO_ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
 /** A line of JSON from a contestant's process. It answers every line `run` with one run; end of input ends it. */
 export type Message =
   | { ready: string }
@@ -81,7 +83,8 @@ export async function start(
   const first = await next();
   if ('cannot' in first) {
     await end();
-    return first.cannot;
+    // Nobody else's folders are the same.
+    return first.cannot.replaceAll(REPO_ROOT, '');
   }
   return {
     contestant,

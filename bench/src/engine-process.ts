@@ -11,6 +11,9 @@ import type { Case } from './cases.js';
 import type { Message } from './contestant.js';
 import { prepare, type Prepared } from './work.js';
 
+/** Not a fault of the benchmark's: the engine is left out of the case. */
+const CANNOT: readonly string[] = ['engine_unavailable', 'engine_cannot_train'];
+
 /** This process's largest resident memory so far. Linux; elsewhere the same number from getrusage. */
 function peakBytes(): number {
   try {
@@ -30,7 +33,7 @@ async function start(): Promise<Prepared | null> {
   try {
     return await prepare(engine, Number(threads), JSON.parse(benchCase) as Case);
   } catch (error) {
-    if (!(error instanceof AppError)) throw error;
+    if (!(error instanceof AppError) || !CANNOT.includes(error.code)) throw error;
     say({ cannot: error.message });
     return null;
   }

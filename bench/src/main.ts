@@ -7,8 +7,10 @@
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { ENGINE_NAMES, type EngineName } from '@headstart/engines';
+import { format, resolveConfig } from 'prettier';
 import { CASES, GEMM } from './cases.js';
 import { type Contestant, engineContestant, findPyTorch, pytorchContestants } from './contestant.js';
 import { KernelProfile } from './profile.js';
@@ -19,8 +21,11 @@ import { prepare } from './work.js';
 const README = new URL('../README.md', import.meta.url);
 const MARKS = ['<!-- results: npm run bench -- --write -->', '<!-- end of results -->'] as const;
 /** `auto` is one of the others. */
-const ENGINES = ENGINE_NAMES.filter((name) => name !== 'auto' && name !== 'cpu');
+const NOT_BY_DEFAULT: readonly string[] = ['auto', 'cpu'];
+const ENGINES = ENGINE_NAMES.filter((name) => !NOT_BY_DEFAULT.includes(name));
 const PYTHONS = ['python3', '/usr/bin/python3'];
+/** Many: the fastest counts. */
+const GEMM_ROUNDS = 25;
 const PROFILED_RUNS = 5;
 
 const { values: options } = parseArgs({
@@ -62,7 +67,7 @@ async function compare(): Promise<void> {
   if (python) contestants.unshift(...pytorchContestants(python));
   else notes.push(`PyTorch: not found by ${options.python.join(' or ')}; see "PyTorch" above`);
 
-  const gemm = await race(contestants, GEMM, settings);
+  const gemm = await race(contestants, GEMM, { ...settings, rounds: GEMM_ROUNDS });
   const able = contestants.filter(({ name }) => gemm.results.some(({ contestant }) => contestant === name));
   for (const { contestant, reason } of gemm.leftOut) notes.push(`${contestant}: ${reason}`);
   const peak = gemmPeak(gemm);
@@ -78,10 +83,12 @@ async function compare(): Promise<void> {
   if (options.write) await writeResults(text);
 }
 
-async function writeResults(text: string): Promise<void> {
+async function writeResults(results: string): Promise<void> {
   const before = await readFile(README, 'utf8');
   const [start, end] = MARKS.map((mark) => before.indexOf(mark)) as [number, number];
-  await writeFile(README, `${before.slice(0, start)}${MARKS[0]}\n\n${text}\n\n${before.slice(end)}`);
+  const after = `${before.slice(0, start)}${MARKS[0]}\n\n${results}\n\n${before.slice(end)}`;
+  const filepath = fileURLToPath(README);
+  await writeFile(README, await format(after, { ...(await resolveConfig(filepath)), filepath }));
 }
 
 async function profile(): Promise<void> {

@@ -48,7 +48,7 @@ export async function prepare(engine: EngineName, threads: number, benchCase: Ca
 function requestOf({ size, batch, firstTrainedBlock, learningRate }: Case): JobRequest {
   return {
     datasetUri: 'file:///none',
-    scenario: 'large-different',
+    scenario: 'large-similar',
     freezeLayers: firstTrainedBlock === 1 ? 'none' : `block${firstTrainedBlock - 1}_pool`,
     model: { weights: 'random', inputSize: size, head: [] },
     training: {
