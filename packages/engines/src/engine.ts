@@ -1,4 +1,4 @@
-import type { Runtime } from '@headstart/contracts';
+import type { CompilePrefix, Runtime } from '@headstart/contracts';
 
 /** What a plan asks of an engine. */
 export interface EngineNeeds {
@@ -22,4 +22,6 @@ export interface Engine {
    * @returns where it runs. @throws whatever keeps it from loading.
    */
   start(settings?: EngineSettings): Promise<Pick<Runtime, 'device' | 'versions'>>;
+  /** Makes one program of the frozen prefix; absent where the engine gains nothing by it. It must have been started. */
+  compilePrefix?: CompilePrefix;
 }

@@ -1,4 +1,4 @@
-import { AppError, type Runtime } from '@headstart/contracts';
+import { AppError, type CompilePrefix, type Runtime } from '@headstart/contracts';
 import { enableProdMode } from '@tensorflow/tfjs-core';
 import { cpu } from './cpu/index.js';
 import type { Engine, EngineNeeds, EngineSettings } from './engine.js';
@@ -36,6 +36,12 @@ export async function selectEngine(
     }
   }
   throw new AppError('engine_unavailable', `No engine of this worker loads. ${failures.join(' ')}`);
+}
+
+/** How the started engine compiles a frozen prefix; undefined where it has no way to. @param name as the runtime has it. */
+export function prefixCompilerOf(name: string): CompilePrefix | undefined {
+  const engines: readonly Engine[] = ENGINES;
+  return engines.find((engine) => engine.name === name)?.compilePrefix;
 }
 
 function canTrain(engine: Engine, needs: EngineNeeds): boolean {

@@ -2,6 +2,8 @@ import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Engine, EngineSettings } from '../engine.js';
+import type { OnnxBackend } from './backend.js';
+import { compilePrefix } from './prefix.js';
 
 export interface OnnxSettings extends EngineSettings {
   /** 'off' keeps to ONNX's own convolution. */
@@ -51,4 +53,5 @@ export const onnxruntime: Engine = {
   name: 'onnxruntime',
   trainsConvolutions: true,
   start: (settings) => startOnnxRuntime(settings),
+  compilePrefix: (prefix) => compilePrefix(prefix, (tf.backend() as OnnxBackend).settings),
 };

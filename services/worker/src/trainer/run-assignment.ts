@@ -11,7 +11,7 @@ import {
   type Runtime,
 } from '@headstart/contracts';
 import { augmentPicture, decodePicture, openDataset } from '@headstart/dataset';
-import { selectEngine } from '@headstart/engines';
+import { prefixCompilerOf, selectEngine } from '@headstart/engines';
 import { createStores, downloadTo } from '@headstart/storage';
 import {
   type BaseWeights,
@@ -121,7 +121,7 @@ async function runPhases(attempt: Attempt): Promise<void> {
   }
   signal.throwIfAborted();
 
-  const run = await trainPlan(attempt, plan, weights, dataset, resumed?.directory ?? null);
+  const run = await trainPlan(attempt, plan, weights, dataset, runtime, resumed?.directory ?? null);
   signal.throwIfAborted();
 
   attempt.begin('export');
@@ -215,6 +215,7 @@ async function trainPlan(
   plan: Plan,
   weights: BaseWeights,
   dataset: Dataset,
+  runtime: Runtime,
   resumeFrom: string | null,
 ): Promise<TrainedRun> {
   const { assignment, checkpoints, signals, say } = attempt;
@@ -223,6 +224,7 @@ async function trainPlan(
     weights,
     dataset,
     loadPicture: pictureLoader(plan),
+    compilePrefix: prefixCompilerOf(runtime.engine),
     workDir: assignment.workDir,
     resumeFrom,
     signal: signals.stop,

@@ -74,7 +74,11 @@ export class GraphBuilder {
   }
 
   floats(values: Float32Array | readonly number[], shape: readonly number[] = [values.length]): Value {
-    return this.constant('float32', Float32Array.from(values), shape);
+    return this.constant(
+      'float32',
+      values instanceof Float32Array ? values : Float32Array.from(values),
+      shape,
+    );
   }
 
   /** A scalar float. */

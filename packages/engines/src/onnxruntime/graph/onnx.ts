@@ -1,4 +1,4 @@
-import { bytes, type Encoded, float, integer, message, text } from './protobuf.js';
+import { bytes, type Encoded, float, integer, join, message, text } from './protobuf.js';
 
 /**
  * Messages of onnx.proto3 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3), encoded. The numbers are its field
@@ -60,7 +60,7 @@ export function encodeModel(model: OnnxModel): Uint8Array {
   const operatorSets = Object.entries(model.operatorSets).map(([domain, version]) =>
     message(8, text(1, domain), integer(2, version)),
   );
-  return Buffer.concat([integer(1, IR_VERSION), message(7, ...graph), ...operatorSets]);
+  return join(integer(1, IR_VERSION), message(7, ...graph), ...operatorSets);
 }
 
 /** NodeProto. */

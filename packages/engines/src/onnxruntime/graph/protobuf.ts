@@ -7,38 +7,41 @@ const VARINT = 0;
 const LENGTH_DELIMITED = 2;
 const FIXED_32 = 5;
 
-/** One encoded field, or several behind one another. Fields of a message are concatenated. */
-export type Encoded = Uint8Array;
+/** Encoded fields in parts: a model's weights are copied once, when the parts are joined. */
+export type Encoded = readonly Uint8Array[];
 
 /** An integer field; negative numbers take ten bytes, as int64 has them. */
 export function integer(field: number, value: number): Encoded {
-  return Uint8Array.from([
-    ...varint(BigInt(tag(field, VARINT))),
-    ...varint(BigInt.asUintN(64, BigInt(value))),
-  ]);
+  return [Uint8Array.from([...tag(field, VARINT), ...varint(BigInt.asUintN(64, BigInt(value)))])];
 }
 
 export function float(field: number, value: number): Encoded {
-  const bytes = Buffer.alloc(4);
-  bytes.writeFloatLE(value);
-  return Buffer.concat([Uint8Array.from(varint(BigInt(tag(field, FIXED_32)))), bytes]);
+  const encoded = Buffer.alloc(4);
+  encoded.writeFloatLE(value);
+  return [Uint8Array.from(tag(field, FIXED_32)), encoded];
 }
 
 export function bytes(field: number, value: Uint8Array): Encoded {
-  const head = [...varint(BigInt(tag(field, LENGTH_DELIMITED))), ...varint(BigInt(value.length))];
-  return Buffer.concat([Uint8Array.from(head), value]);
+  return message(field, [value]);
 }
 
 export function text(field: number, value: string): Encoded {
   return bytes(field, Buffer.from(value, 'utf8'));
 }
 
-export function message(field: number, ...parts: readonly Encoded[]): Encoded {
-  return bytes(field, Buffer.concat(parts));
+/** A message of the given fields, in their order. */
+export function message(field: number, ...fields: readonly Encoded[]): Encoded {
+  const parts = fields.flat();
+  const sizeBytes = parts.reduce((sum, part) => sum + part.length, 0);
+  return [Uint8Array.from([...tag(field, LENGTH_DELIMITED), ...varint(BigInt(sizeBytes))]), ...parts];
 }
 
-function tag(field: number, wireType: number): number {
-  return (field << 3) | wireType;
+export function join(...fields: readonly Encoded[]): Uint8Array {
+  return Buffer.concat(fields.flat());
+}
+
+function tag(field: number, wireType: number): number[] {
+  return varint(BigInt((field << 3) | wireType));
 }
 
 function varint(value: bigint): number[] {

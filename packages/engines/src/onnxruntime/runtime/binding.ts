@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { Tensor } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import type { Binding } from 'onnxruntime-node/dist/binding.js';
 import type { ElementType } from '../graph/onnx.js';
 
@@ -20,17 +20,30 @@ export interface Operand {
 /** What the binding says instead of returning a sequence. By then the outputs given to it are written. */
 const SEQUENCE_REFUSED = 'Non tensor type is temporarily not supported';
 
-const { binding, initOrt } = createRequire(import.meta.url)('onnxruntime-node/dist/binding.js') as {
+interface Library {
   binding: { InferenceSession: Binding.InferenceSessionConstructor };
   initOrt(): void;
-};
+  Tensor: new (type: string, values: TypedArray, shape: readonly number[]) => Tensor;
+}
+
+let loaded: Library | undefined;
+
+/** Loaded when the first session is made: importing a module starts nothing. */
+function library(): Library {
+  if (loaded) return loaded;
+  const require = createRequire(import.meta.url);
+  const { Tensor } = require('onnxruntime-node') as Pick<Library, 'Tensor'>;
+  loaded = { ...(require('onnxruntime-node/dist/binding.js') as Omit<Library, 'Tensor'>), Tensor };
+  loaded.initOrt();
+  return loaded;
+}
 
 export class NativeSession {
-  private readonly session = new binding.InferenceSession();
+  private readonly session: Binding.InferenceSession;
 
   /** @param model bytes of a ModelProto. @throws Error where ONNX Runtime refuses it. */
   constructor(model: Uint8Array, threads: number) {
-    initOrt();
+    this.session = new (library().binding.InferenceSession)();
     this.session.loadModel(model.buffer as ArrayBuffer, model.byteOffset, model.byteLength, {
       executionProviders: ['cpu'],
       intraOpNumThreads: threads,
@@ -71,10 +84,11 @@ export class NativeSession {
 }
 
 function toTensors(operands: Record<string, Operand>): Record<string, Tensor> {
+  const { Tensor } = library();
   return Object.fromEntries(
     Object.entries(operands).map(([name, { type, shape, values }]) => [
       name,
-      new Tensor(type as 'float32', values as Float32Array, shape),
+      new Tensor(type, values, shape),
     ]),
   );
 }

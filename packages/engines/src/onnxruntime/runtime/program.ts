@@ -7,11 +7,14 @@ export type Allocate = (type: Operand['type'], length: number) => TypedArray;
 /** A graph that is ready to run. */
 export class Program {
   private readonly session: NativeSession;
-  private readonly graph: GraphBuilder;
+  private readonly inputs: GraphBuilder['inputs'];
+  private readonly outputs: GraphBuilder['outputs'];
   private readonly zeroCopy: boolean;
 
   constructor(graph: GraphBuilder, settings: { threads: number; zeroCopy: boolean }) {
-    this.graph = graph;
+    // Not the graph itself: it may hold weights.
+    this.inputs = graph.inputs;
+    this.outputs = graph.outputs;
     this.zeroCopy = settings.zeroCopy;
     this.session = new NativeSession(graph.encode(settings.zeroCopy), settings.threads);
   }
@@ -29,12 +32,12 @@ export class Program {
     const shapeOf = (shape: readonly (number | string)[]) =>
       shape.map((side) => (typeof side === 'number' ? side : sizes[side]!));
     const feeds: Record<string, Operand> = {};
-    for (const [index, { name, type, shape }] of this.graph.inputs.entries())
+    for (const [index, { name, type, shape }] of this.inputs.entries())
       feeds[name] = { type, shape: shapeOf(shape), values: inputs[index]! };
-    const names = this.graph.outputs.map(({ name }) => name);
+    const names = this.outputs.map(({ name }) => name);
     if (!this.zeroCopy) return this.session.run(feeds, names);
     const outputs: Record<string, Operand> = {};
-    for (const { name, type, shape } of this.graph.outputs) {
+    for (const { name, type, shape } of this.outputs) {
       const sides = shapeOf(shape);
       const values = allocate(
         type,
