@@ -41,9 +41,11 @@ export class OnnxBackend extends MathBackendCPU {
     this.programs = new ProgramCache(settings);
   }
 
-  /** A tensor's array, for one of this folder's kernels: it must not outlive the call. */
-  valuesOf({ dataId }: TensorInfo): TypedArray {
-    return this.data.get(dataId).values as TypedArray;
+  /** The array of a float32 tensor, for one of this folder's kernels: it must not outlive the call. */
+  valuesOf({ dataId }: TensorInfo): Float32Array {
+    const { values } = this.data.get(dataId);
+    // The cpu backend casts a bool to float32 by calling its bytes so.
+    return values instanceof Float32Array ? values : Float32Array.from(values as Uint8Array);
   }
 
   /** A tensor with these values. @param values from `run` or the pool. */
