@@ -15,7 +15,7 @@ export interface Case {
   batch: number;
   /** Blocks are counted from 1. Those before it are left out: the input is the features that they would put out. */
   firstBlock: number;
-  /** Blocks before it are frozen. */
+  /** Blocks before it are frozen; 6 where all are. */
   firstTrainedBlock: number;
   learningRate: number;
 }
@@ -32,6 +32,7 @@ export const CASES: readonly Case[] = [
     name: 'features-1',
     title: 'Features to block5_pool, 224 px, batch 1',
     work: 'features',
+    firstTrainedBlock: 6,
     size: 224,
     batch: 1,
   },
@@ -40,6 +41,7 @@ export const CASES: readonly Case[] = [
     name: 'features-4',
     title: 'Features to block5_pool, 224 px, batch 4',
     work: 'features',
+    firstTrainedBlock: 6,
     size: 224,
     batch: 4,
   },

@@ -1,8 +1,9 @@
 import type { JobRequest, Plan } from '@headstart/contracts';
-import { selectEngine, type EngineName } from '@headstart/engines';
+import { prefixCompilerOf, selectEngine, type EngineName } from '@headstart/engines';
 import { buildNetwork, loadBaseWeights, type Network } from '@headstart/training';
 import { resolvePlan } from '@headstart/training/plan';
 import * as tf from '@tensorflow/tfjs-core';
+import { openPrefix } from '../../packages/training/dist/features.js';
 import { createOptimizer } from '../../packages/training/dist/optimizers/index.js';
 import { trainStep } from '../../packages/training/dist/train-step.js';
 import { type Case, firstLayerOf } from './cases.js';
@@ -29,6 +30,7 @@ export async function prepare(engine: EngineName, threads: number, benchCase: Ca
   const nothingToFetch = () => Promise.reject(new Error('Random weights come from no file.'));
   const weights = await loadBaseWeights(plan, { fetchFile: nothingToFetch, imagenetFile: nothingToFetch });
   const network = buildNetwork(plan, weights);
+  if (work === 'features') return { description, run: features(engine, plan, network, benchCase) };
   const firstLayer = firstLayerOf(firstBlock);
   const inputShape = plan.layers[firstLayer - 1]!.outputShape as number[];
   const xs = tf.tidy(() => {
@@ -36,20 +38,19 @@ export async function prepare(engine: EngineName, threads: number, benchCase: Ca
     return firstBlock === 1 ? tf.sub(values, 110) : values;
   });
   if (work === 'step') return { description, run: step(plan, network, xs, firstLayer) };
-  const end = work === 'features' ? firstLayerOf(6) : plan.layers.length;
   const forward = async () => {
-    const output = tf.tidy(() => network.apply(xs, firstLayer, end));
+    const output = tf.tidy(() => network.apply(xs, firstLayer, plan.layers.length));
     await output.data();
     output.dispose();
   };
   return { description, run: forward };
 }
 
-function requestOf({ size, batch, firstTrainedBlock, learningRate }: Case): JobRequest {
+function requestOf({ work, size, batch, firstTrainedBlock, learningRate }: Case): JobRequest {
   return {
     datasetUri: 'file:///none',
     scenario: 'large-similar',
-    freezeLayers: firstTrainedBlock === 1 ? 'none' : `block${firstTrainedBlock - 1}_pool`,
+    freezeLayers: work !== 'step' || firstTrainedBlock === 1 ? 'none' : `block${firstTrainedBlock - 1}_pool`,
     model: { weights: 'random', inputSize: size, head: [] },
     training: {
       batchSize: batch,
@@ -66,6 +67,36 @@ function gemm(side: number): () => Promise<void> {
     const product = tf.matMul(a!, b!);
     await product.data();
     product.dispose();
+  };
+}
+
+/** As the feature phase does it: the prefix compiled where the engine can, pictures in, values out. */
+function features(
+  engine: EngineName,
+  plan: Plan,
+  network: Network,
+  { size, batch, firstTrainedBlock }: Case,
+): () => Promise<void> {
+  const pictures = Array.from({ length: batch }, (_, index) => ({
+    path: `${index}`,
+    file: `/${index}`,
+    label: 0,
+    sha256: '',
+  }));
+  const values = tf.tidy(() => tf.randomUniform([size, size, 3], 0, 255, 'float32', 1).dataSync<'float32'>());
+  const prefix = openPrefix(
+    {
+      plan,
+      network,
+      loadPicture: () => Promise.resolve(values),
+      compilePrefix: prefixCompilerOf(engine),
+    },
+    firstLayerOf(firstTrainedBlock),
+  );
+  return async () => {
+    const loaded = await prefix.load(pictures, [...pictures.keys()]);
+    await loaded.features();
+    loaded.dispose();
   };
 }
 

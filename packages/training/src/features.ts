@@ -92,8 +92,13 @@ interface LoadedBatch {
 }
 
 /** Compiled where the engine can, else layer by layer. */
-function openPrefix(
-  { plan, network, loadPicture, compilePrefix }: FeatureOptions,
+export function openPrefix(
+  {
+    plan,
+    network,
+    loadPicture,
+    compilePrefix,
+  }: Pick<FeatureOptions, 'plan' | 'network' | 'loadPicture' | 'compilePrefix'>,
   length: number,
 ): OpenPrefix {
   if (!compilePrefix) {
