@@ -87,7 +87,7 @@ export class OnnxBackend extends MathBackendCPU {
   /**
    * Runs a graph on a few pictures at a time. What ONNX Runtime needs in between is new memory in every run where it is
    * large, which costs more time than all of the arithmetic of a small kernel.
-   * @param build a graph of one float32 output; the sides named 'n' are pictures.
+   * @param build a graph of float32 outputs; the sides named 'n' are pictures.
    * @param batched inputs of `batch.size` pictures. @param shared the inputs behind them.
    * @param batch.pictureBytes of the largest value in the graph, for one picture.
    */
@@ -97,24 +97,28 @@ export class OnnxBackend extends MathBackendCPU {
     batched: readonly TypedArray[],
     shared: readonly TypedArray[],
     batch: { size: number; pictureBytes: number },
-  ): TypedArray {
+  ): Float32Array[] {
     const { size, pictureBytes } = batch;
     const program = this.programs.get(key, build);
     const chunk = Math.max(1, Math.floor(CHUNK_BYTES / pictureBytes));
-    let output: Float32Array | undefined;
+    const wholes: Float32Array[] = [];
     for (let first = 0; first < size; first += chunk) {
       const count = Math.min(chunk, size - first);
-      const wholeOf = (length: number) => (output ??= this.pool.allocate((length / count) * size));
-      const [part] = program.run(
+      const targetOf = (index: number, length: number) =>
+        pictures((wholes[index] ??= this.pool.allocate((length / count) * size)), size, first, count);
+      let asked = 0;
+      const results = program.run(
         [...batched.map((values) => pictures(values, size, first, count)), ...shared],
-        (_, length) => pictures(wholeOf(length), size, first, count),
+        (_, length) => targetOf(asked++, length),
         { n: count },
       );
-      if (count === size) return part!;
-      const whole = wholeOf(part!.length);
-      if (part!.buffer !== whole.buffer) whole.set(part!, (whole.length / size) * first);
+      for (const [index, result] of results.entries()) {
+        const target = targetOf(index, result.length);
+        // Without zero-copy the result is an array of its own.
+        if (result.buffer !== target.buffer) target.set(result);
+      }
     }
-    return output!;
+    return wholes;
   }
 
   /** Whether an amount of work, in elements or multiplications, is worth a session's overhead. */

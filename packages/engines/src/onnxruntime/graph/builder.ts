@@ -28,6 +28,8 @@ export class GraphBuilder {
   readonly outputs: OnnxValue[] = [];
   private readonly nodes: OnnxNode[] = [];
   private readonly constants: OnnxConstant[] = [];
+  /** Names of outputs by the names their values were made under. */
+  private readonly names = new Map<string, string>();
   private count = 0;
 
   input(name: string, type: ElementType, shape: OnnxValue['shape']): Value {
@@ -35,24 +37,10 @@ export class GraphBuilder {
     return { name };
   }
 
-  /** Makes `value` an output. Inputs cannot be outputs: put an Identity between them. */
+  /** Makes `value`, which a node puts out, an output of the graph; nodes may use it all the same. */
   output(name: string, type: ElementType, shape: OnnxValue['shape'], value: Value): void {
     this.outputs.push({ name, type, shape });
-    const producer = this.nodes.findIndex(({ outputs }) => outputs.includes(value.name));
-    const isShared = this.nodes.some(({ inputs }) => inputs.includes(value.name));
-    if (producer < 0 || isShared || this.outputs.some((output) => output.name === value.name)) {
-      this.nodes.push({
-        operator: 'Identity',
-        domain: '',
-        inputs: [value.name],
-        outputs: [name],
-        attributes: {},
-      });
-    } else {
-      const node = this.nodes[producer]!;
-      const outputs = node.outputs.map((output) => (output === value.name ? name : output));
-      this.nodes[producer] = { ...node, outputs };
-    }
+    this.names.set(value.name, name);
   }
 
   /** A node with one output. `undefined` stands for an optional input left out. */
@@ -121,8 +109,14 @@ export class GraphBuilder {
       outputs: [SEQUENCE_OUTPUT],
       attributes: {},
     };
+    const finalName = (name: string) => this.names.get(name) ?? name;
+    const nodes = this.nodes.map((node) => ({
+      ...node,
+      inputs: node.inputs.map(finalName),
+      outputs: node.outputs.map(finalName),
+    }));
     return encodeModel({
-      nodes: withSequence ? [...this.nodes, sequence] : this.nodes,
+      nodes: withSequence ? [...nodes, sequence] : nodes,
       inputs: this.inputs,
       outputs: this.outputs,
       ...(withSequence && { sequenceOutput: SEQUENCE_OUTPUT }),

@@ -41,14 +41,14 @@ export const conv2DBackpropInput = kernel<Inputs<'dy' | 'filter'>, Conv2DBackpro
     const { blockSize } = backend.settings;
     const method = chooseMethod(info, blockSize);
     if (method === null) return null;
-    const dx = backend.runInChunks(
+    const [dx] = backend.runInChunks(
       `conv2d-input ${info.inHeight}x${info.inWidth} ${keyOf(convolutionOf(info, false))}`,
       () => buildGraph(info, method, blockSize),
       [backend.valuesOf(dy)],
       [backend.valuesOf(filter)],
       { size: info.batchSize, pictureBytes: pictureBytes(info) },
     );
-    return backend.tensor({ shape: info.inShape, dtype: 'float32' }, dx);
+    return backend.tensor({ shape: info.inShape, dtype: 'float32' }, dx!);
   },
 );
 

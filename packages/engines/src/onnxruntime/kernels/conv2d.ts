@@ -56,14 +56,14 @@ function convolve(
   );
   if (!backend.isWorthwhile(multiplications(info))) return null;
   const convolution = convolutionOf(info, relu);
-  const y = backend.runInChunks(
+  const [y] = backend.runInChunks(
     `conv2d ${info.inHeight}x${info.inWidth} ${bias ? 'bias' : ''} ${keyOf(convolution)}`,
     () => buildGraph(info, convolution, bias !== undefined, backend.settings.blockSize),
     [backend.valuesOf(x)],
     [filter, ...(bias ? [bias] : [])].map((input) => backend.valuesOf(input)),
     { size: info.batchSize, pictureBytes: pictureBytes(info) },
   );
-  return backend.tensor({ shape: info.outShape, dtype: 'float32' }, y);
+  return backend.tensor({ shape: info.outShape, dtype: 'float32' }, y!);
 }
 
 function buildGraph(

@@ -89,17 +89,19 @@ function mapElements(
     return graph;
   };
   const elementBytes = Float32Array.BYTES_PER_ELEMENT;
-  const y = backend.runInChunks(key, graphOf, [backend.valuesOf(x)], [], {
+  const [y] = backend.runInChunks(key, graphOf, [backend.valuesOf(x)], [], {
     size,
     pictureBytes: elementBytes,
   });
-  return backend.tensor({ shape: x.shape, dtype: 'float32' }, y);
+  return backend.tensor({ shape: x.shape, dtype: 'float32' }, y!);
 }
 
-/** 1 above zero, NaN for NaN, `alpha` elsewhere; other alphas than 0 are left to cpu. */
+/** 1 above zero, however little, NaN for NaN, 0 elsewhere; other alphas than 0 are left to cpu. */
 const step = kernel<Inputs<'x'>, StepAttrs>(Step, ({ inputs: { x }, attrs: { alpha }, backend }) =>
   alpha === 0
-    ? mapElements(backend, Step, x, (graph, value) => graph.node('Sign', [graph.node('Relu', [value])]))
+    ? mapElements(backend, Step, x, (graph, value) =>
+        graph.node('Ceil', [graph.node('Clip', [value, graph.scalar(0), graph.scalar(1)])]),
+      )
     : null,
 );
 

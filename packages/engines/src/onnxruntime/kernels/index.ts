@@ -5,6 +5,7 @@ import { elementwise } from './elementwise.js';
 import type { OnnxKernel } from './kernel.js';
 import { batchMatMul, fusedMatMul } from './mat-mul.js';
 import { maxPool, maxPoolGrad } from './max-pool.js';
+import { optimizerUpdates } from './optimizer-updates.js';
 import { mean, sum } from './sum.js';
 
 /** Every kernel of the engine's own; the others are the cpu backend's. */
@@ -20,4 +21,5 @@ export const KERNELS: readonly OnnxKernel[] = [
   sum,
   mean,
   ...elementwise,
+  ...optimizerUpdates,
 ];

@@ -16,13 +16,13 @@ export interface OnnxKernel {
   /** tfjs's name for it. */
   name: string;
   /** @returns the result, or null where the cpu backend's kernel is to do it: what does not fit, or is too small. */
-  run(call: KernelCall): TensorInfo | null;
+  run(call: KernelCall): TensorInfo | TensorInfo[] | null;
 }
 
 /** Types a kernel by its inputs and attributes, which tfjs guarantees for its name. */
 export function kernel<Inputs, Attributes>(
   name: string,
-  run: (call: KernelCall<Inputs, Attributes>) => TensorInfo | null,
+  run: (call: KernelCall<Inputs, Attributes>) => TensorInfo | TensorInfo[] | null,
 ): OnnxKernel {
   return { name, run: run as unknown as OnnxKernel['run'] };
 }

@@ -24,10 +24,10 @@ export const maxPool = kernel<Inputs<'x'>, MaxPoolAttrs>(MaxPool, ({ inputs: { x
   const key = `${inHeight}x${inWidth}x${inChannels}`;
   const batch = { size: batchSize, pictureBytes: pictureBytes(info) };
   const values = backend.valuesOf(x);
-  const sums = backend.runInChunks(`max-pool sums ${key}`, () => buildSums(info), [values], [], batch);
-  if (!sums.every(Number.isFinite)) return null;
-  const y = backend.runInChunks(`max-pool ${key}`, () => buildGraph(info), [values], [], batch);
-  return backend.tensor({ shape: info.outShape, dtype: 'float32' }, y);
+  const [sums] = backend.runInChunks(`max-pool sums ${key}`, () => buildSums(info), [values], [], batch);
+  if (!sums!.every(Number.isFinite)) return null;
+  const [y] = backend.runInChunks(`max-pool ${key}`, () => buildGraph(info), [values], [], batch);
+  return backend.tensor({ shape: info.outShape, dtype: 'float32' }, y!);
 });
 
 /** The larger of two rows, then of two columns. */
