@@ -54,38 +54,46 @@ function buildSums({ inHeight, inWidth, inChannels }: Conv2DInfo): GraphBuilder 
 }
 
 /**
- * dy [n, H / 2, W / 2, C], x [n, H, W, C] -> dx [n, H, W, C]: in every window the first maximum, row by row, takes all of it.
+ * dy and y [n, H / 2, W / 2, C], x [n, H, W, C] -> dx [n, H, W, C]: in every window the first maximum, row by row, takes all
+ * of dy.
  *
  * One pass in JavaScript. ONNX has no operator for it, and the dozen that would stand for it each pass through memory.
  */
-export const maxPoolGrad = kernel<Inputs<'dy' | 'input'>, MaxPoolGradAttrs>(
+export const maxPoolGrad = kernel<Inputs<'dy' | 'input' | 'output'>, MaxPoolGradAttrs>(
   MaxPoolGrad,
-  ({ inputs: { dy, input }, attrs, backend }) => {
+  ({ inputs: { dy, input, output }, attrs, backend }) => {
     const info = windowsOf(input, attrs);
     if (!info || dy.dtype !== 'float32') return null;
     const dx = backend.pool.allocate(util.sizeFromShape(info.inShape)).fill(0);
-    spread(info, backend.valuesOf(input), backend.valuesOf(dy), dx);
+    const [x, y, gradient] = [input, output, dy].map((tensor) => backend.valuesOf(tensor));
+    spread(info, x!, y!, gradient!, dx);
     return backend.tensor({ shape: info.inShape, dtype: 'float32' }, dx);
   },
 );
 
-function spread(info: Conv2DInfo, x: ArrayLike<number>, dy: ArrayLike<number>, dx: Float32Array): void {
+function spread(
+  info: Conv2DInfo,
+  x: Float32Array,
+  y: Float32Array,
+  dy: Float32Array,
+  dx: Float32Array,
+): void {
   const { batchSize, inHeight, inWidth, inChannels: channels, outHeight, outWidth } = info;
   const rowLength = inWidth * channels;
   let from = 0;
   for (let picture = 0; picture < batchSize; picture++) {
     for (let row = 0; row < outHeight; row++) {
-      let first = (picture * inHeight + 2 * row) * rowLength;
-      for (let column = 0; column < outWidth; column++, first += channels) {
-        for (let end = first + channels; first < end; first++, from++) {
-          let largest = -Infinity;
-          let at = -1;
-          // Written out: a loop over the four costs twice the time. A NaN is never larger.
-          if (x[first]! > largest) largest = x[(at = first)]!;
-          if (x[first + channels]! > largest) largest = x[(at = first + channels)]!;
-          if (x[first + rowLength]! > largest) largest = x[(at = first + rowLength)]!;
-          if (x[first + rowLength + channels]! > largest) at = first + rowLength + channels;
-          if (at >= 0) dx[at] = dy[from]!;
+      let at = (picture * inHeight + 2 * row) * rowLength;
+      for (let column = 0; column < outWidth; column++, at += channels) {
+        for (const end = at + channels; at < end; at++, from++) {
+          const largest = y[from]!;
+          // What a window without any number has for its maximum.
+          if (largest === -Infinity) continue;
+          // Written out: a loop over the four costs twice the time.
+          if (x[at] === largest) dx[at] = dy[from]!;
+          else if (x[at + channels] === largest) dx[at + channels] = dy[from]!;
+          else if (x[at + rowLength] === largest) dx[at + rowLength] = dy[from]!;
+          else if (x[at + rowLength + channels] === largest) dx[at + rowLength + channels] = dy[from]!;
         }
       }
     }
