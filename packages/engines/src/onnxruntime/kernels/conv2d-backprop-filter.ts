@@ -8,7 +8,7 @@ import { type OnnxBackend, pictures } from '../backend.js';
 import { GraphBuilder } from '../graph/builder.js';
 import type { TypedArray } from '../runtime/binding.js';
 import { type Conv2DInfo, keyOf } from './conv-layout.js';
-import { convolutionOf, multiplications } from './conv2d.js';
+import { convolutionOf, isGeometric, multiplications } from './conv2d.js';
 import { type Inputs, kernel } from './kernel.js';
 
 type Shape4D = [number, number, number, number];
@@ -38,8 +38,8 @@ export const conv2DBackpropFilter = kernel<Inputs<'x' | 'dy'>, Conv2DBackpropFil
       pad,
       dimRoundingMode,
     );
-    if (!util.arraysEqual(dy.shape, info.outShape) || !backend.isWorthwhile(multiplications(info)))
-      return null;
+    if (!isGeometric(info) || !util.arraysEqual(dy.shape, info.outShape)) return null;
+    if (!backend.isWorthwhile(multiplications(info))) return null;
     const isLarge = info.strideHeight === 1 && info.outHeight >= LARGE_HEIGHT;
     const sumOver = isLarge ? sumOverFilterRows : sumOverChunks;
     const gradient = sumOver(backend, info, backend.valuesOf(x), backend.valuesOf(dy));

@@ -12,7 +12,7 @@ import {
   keyOf,
   plainConvolution,
 } from './conv-layout.js';
-import { convolutionOf, multiplications, pictureBytes } from './conv2d.js';
+import { convolutionOf, isGeometric, multiplications, pictureBytes } from './conv2d.js';
 import { type Inputs, kernel } from './kernel.js';
 
 type Shape4D = [number, number, number, number];
@@ -36,8 +36,8 @@ export const conv2DBackpropInput = kernel<Inputs<'dy' | 'filter'>, Conv2DBackpro
       dimRoundingMode,
     );
     // A transposed convolution with padding "same" comes with a dy of another size than that.
-    if (!util.arraysEqual(dy.shape, info.outShape) || !backend.isWorthwhile(multiplications(info)))
-      return null;
+    if (!isGeometric(info) || !util.arraysEqual(dy.shape, info.outShape)) return null;
+    if (!backend.isWorthwhile(multiplications(info))) return null;
     const { blockSize } = backend.settings;
     const method = chooseMethod(info, blockSize);
     if (method === null) return null;

@@ -54,7 +54,7 @@ function convolve(
     pad,
     dimRoundingMode,
   );
-  if (!backend.isWorthwhile(multiplications(info))) return null;
+  if (!isGeometric(info) || !backend.isWorthwhile(multiplications(info))) return null;
   const convolution = convolutionOf(info, relu);
   const [y] = backend.runInChunks(
     `conv2d ${info.inHeight}x${info.inWidth} ${bias ? 'bias' : ''} ${keyOf(convolution)}`,
@@ -101,6 +101,24 @@ export function convolutionOf(info: Conv2DInfo, relu: boolean): Convolution {
     pads: [top, left, bottom, right],
     relu,
   };
+}
+
+/**
+ * Whether the output has as many positions as the filter fits into the padded input: what ONNX computes by itself. tfjs lets
+ * some callers have other sizes, with a padding in numbers or another rounding.
+ */
+export function isGeometric(info: Conv2DInfo): boolean {
+  const { top, left, bottom, right } = info.padInfo;
+  const fits = (inSide: number, filterSide: number, dilation: number, stride: number, outSide: number) => {
+    const room = inSide - ((filterSide - 1) * dilation + 1);
+    return room >= 0 && Math.floor(room / stride) + 1 === outSide;
+  };
+  const { inHeight, filterHeight, dilationHeight, strideHeight, outHeight } = info;
+  const { inWidth, filterWidth, dilationWidth, strideWidth, outWidth } = info;
+  return (
+    fits(inHeight + top + bottom, filterHeight, dilationHeight, strideHeight, outHeight) &&
+    fits(inWidth + left + right, filterWidth, dilationWidth, strideWidth, outWidth)
+  );
 }
 
 /** Of the convolution, and of each of its gradients. 0 where something is empty. */
