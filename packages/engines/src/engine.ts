@@ -9,7 +9,7 @@ export interface EngineNeeds {
 /** How an engine is to run; one that has no say in it ignores it. */
 export interface EngineSettings {
   /** Threads for arithmetic; default: one for every physical core. */
-  threads?: number;
+  threads?: number | undefined;
 }
 
 /** A tfjs backend, and what it can do. An engine is a folder of its own and a line in the registry. */

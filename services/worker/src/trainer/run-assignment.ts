@@ -100,7 +100,9 @@ async function runPhases(attempt: Attempt): Promise<void> {
   const { assignment, signal } = attempt;
   if (await reportFinished(attempt)) return;
   // Before anything is downloaded: a plan that the engine cannot train is refused at the start.
-  const runtime = await selectEngine(assignment.engine, needsOf(assignment.plan));
+  const runtime = await selectEngine(assignment.engine, needsOf(assignment.plan), {
+    threads: assignment.engineThreads,
+  });
   attempt.say({ type: 'runtime', runtime });
 
   attempt.begin('dataset');
