@@ -148,6 +148,7 @@ export class OnnxBackend extends MathBackendCPU {
     return isGone;
   }
 
+  /** Frees every session and every buffer that no tensor holds. */
   override dispose(): void {
     this.programs.dispose();
     this.pool.dispose();

@@ -16,6 +16,7 @@ export class BufferPool {
   /** Buffers in use that may come back. */
   private readonly recyclable = new WeakSet<ArrayBufferLike>();
   private freeBytes = 0;
+  private isOpen = true;
 
   /** @returns an array whose elements may have any value. */
   allocate(length: number): Float32Array<ArrayBuffer> {
@@ -36,7 +37,7 @@ export class BufferPool {
 
   /** Takes a buffer back, where it may be used again. The caller holds no array on it any more. */
   release(buffer: ArrayBufferLike): void {
-    if (!this.recyclable.delete(buffer)) return;
+    if (!this.recyclable.delete(buffer) || !this.isOpen) return;
     const capacity = buffer.byteLength;
     this.freeBytes += capacity;
     const list = this.free.get(capacity) ?? [];
@@ -47,7 +48,9 @@ export class BufferPool {
     while (this.freeBytes > FREE_BYTES) this.dropOldest();
   }
 
+  /** Frees what it has; what is released from now on is not kept. */
   dispose(): void {
+    this.isOpen = false;
     this.free.clear();
     this.freeBytes = 0;
   }
