@@ -29,6 +29,12 @@ export const FORCED: readonly Configuration[] = [
   },
 ];
 
+/** As a worker trains, and without those methods. */
+export const TRAINING: readonly Configuration[] = [
+  { label: 'onnxruntime', engine: 'onnxruntime', settings: {} },
+  { label: 'onnxruntime without both', engine: 'onnxruntime', settings: { nchwc: 'off', zeroCopy: 'off' } },
+];
+
 export const CPU: Configuration = { label: 'cpu', engine: 'cpu', settings: {} };
 
 /** Makes a configuration's backend tfjs's current one. The cpu backend is there beside it. */

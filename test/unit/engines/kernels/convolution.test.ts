@@ -60,7 +60,7 @@ function cases(withDilations: boolean): fc.Arbitrary<Case> {
     })
     .map(({ batch, size, kernel, inChannels, outChannels, steps, pad, seed }): Case => ({
       x: [batch, ...size, inChannels],
-      filter: [kernel[0]!, kernel[1]!, inChannels, outChannels],
+      filter: [kernel[0], kernel[1], inChannels, outChannels],
       ...steps,
       pad,
       seed,
