@@ -73,7 +73,7 @@ module.exports = {
       comment: 'Not found. Workspaces are imported as they are built: run `npm run build` first.',
       severity: 'error',
       from: { path: '^(packages|services|scripts|test)/' },
-      to: { couldNotResolve: true },
+      to: { couldNotResolve: true, pathNot: '^virtual:' },
     },
   ],
   options: {

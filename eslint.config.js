@@ -46,6 +46,7 @@ export default tseslint.config(
       'scripts/**',
       'test/**',
       'bench/**',
+      'test/ops/**',
       'packages/client/src/cli/**',
       'services/api/src/openapi/**',
       'services/*/src/main.ts',

@@ -1,9 +1,15 @@
-import type { Runtime } from '@headstart/contracts';
+import type { CompilePrefix, Runtime } from '@headstart/contracts';
 
 /** What a plan asks of an engine. */
 export interface EngineNeeds {
   /** True where a convolution is trained: its filter gradient is needed. */
   trainsConvolutions: boolean;
+}
+
+/** How an engine is to run; one that has no say in it ignores it. */
+export interface EngineSettings {
+  /** Threads for arithmetic; default: one for every physical core. */
+  threads?: number | undefined;
 }
 
 /** A tfjs backend, and what it can do. An engine is a folder of its own and a line in the registry. */
@@ -15,5 +21,7 @@ export interface Engine {
    * Loads the backend and makes it tfjs's current one.
    * @returns where it runs. @throws whatever keeps it from loading.
    */
-  start(): Promise<Pick<Runtime, 'device' | 'versions'>>;
+  start(settings?: EngineSettings): Promise<Pick<Runtime, 'device' | 'versions'>>;
+  /** Makes one program of the frozen prefix; absent where the engine gains nothing by it. It must have been started. */
+  compilePrefix?: CompilePrefix;
 }

@@ -1,2 +1,3 @@
-export type { EngineNeeds } from './engine.js';
-export { ENGINE_NAMES, type EngineName, selectEngine } from './select.js';
+export type { EngineNeeds, EngineSettings } from './engine.js';
+export { type OnnxSettings, startOnnxRuntime } from './onnxruntime/index.js';
+export { ENGINE_NAMES, type EngineName, prefixCompilerOf, selectEngine } from './select.js';

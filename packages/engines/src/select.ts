@@ -1,14 +1,15 @@
-import { AppError, type Runtime } from '@headstart/contracts';
+import { AppError, type CompilePrefix, type Runtime } from '@headstart/contracts';
 import { enableProdMode } from '@tensorflow/tfjs-core';
 import { cpu } from './cpu/index.js';
-import type { Engine, EngineNeeds } from './engine.js';
+import type { Engine, EngineNeeds, EngineSettings } from './engine.js';
+import { onnxruntime } from './onnxruntime/index.js';
 import { tensorflow } from './tensorflow/index.js';
 import { wasm } from './wasm/index.js';
 
 /** In the order in which `auto` tries them: fastest first. */
-const ENGINES = [tensorflow, wasm, cpu] as const;
+const ENGINES = [tensorflow, onnxruntime, wasm, cpu] as const;
 
-export const ENGINE_NAMES = ['auto', 'tensorflow', 'wasm', 'cpu'] as const;
+export const ENGINE_NAMES = ['auto', 'tensorflow', 'onnxruntime', 'wasm', 'cpu'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
 /**
@@ -16,16 +17,20 @@ export type EngineName = (typeof ENGINE_NAMES)[number];
  * the plan, and the returned runtime says which.
  * @throws AppError engine_unavailable if it does not load, engine_cannot_train if it lacks what the plan needs.
  */
-export async function selectEngine(name: EngineName, needs: EngineNeeds): Promise<Runtime> {
+export async function selectEngine(
+  name: EngineName,
+  needs: EngineNeeds,
+  settings?: EngineSettings,
+): Promise<Runtime> {
   if (name !== 'auto') {
     const engine = ENGINES.find((candidate) => candidate.name === name)!;
     if (!canTrain(engine, needs)) throw cannotTrain(engine);
-    return start(engine);
+    return start(engine, settings);
   }
   const failures: string[] = [];
   for (const engine of ENGINES.filter((candidate) => canTrain(candidate, needs))) {
     try {
-      return await start(engine);
+      return await start(engine, settings);
     } catch (error) {
       failures.push((error as AppError).message);
     }
@@ -33,14 +38,20 @@ export async function selectEngine(name: EngineName, needs: EngineNeeds): Promis
   throw new AppError('engine_unavailable', `No engine of this worker loads. ${failures.join(' ')}`);
 }
 
+/** How the started engine compiles a frozen prefix; undefined where it has no way to. @param name as the runtime has it. */
+export function prefixCompilerOf(name: string): CompilePrefix | undefined {
+  const engines: readonly Engine[] = ENGINES;
+  return engines.find((engine) => engine.name === name)?.compilePrefix;
+}
+
 function canTrain(engine: Engine, needs: EngineNeeds): boolean {
   return engine.trainsConvolutions || !needs.trainsConvolutions;
 }
 
-async function start(engine: Engine): Promise<Runtime> {
+async function start(engine: Engine, settings?: EngineSettings): Promise<Runtime> {
   enableProdMode(); // Without it tfjs prints an advertisement and checks shapes a second time.
   try {
-    return { engine: engine.name, ...(await engine.start()) };
+    return { engine: engine.name, ...(await engine.start(settings)) };
   } catch (error) {
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw new AppError(

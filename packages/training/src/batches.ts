@@ -20,6 +20,11 @@ export interface BatchSource {
   close(): Promise<void>;
 }
 
+/** Something read batch by batch, and freed behind each. */
+interface Loader<Batch extends { dispose(): void }> {
+  load(indices: ArrayLike<number>, epoch: number | null): Promise<Batch>;
+}
+
 /** Every batch is decoded anew: nothing is cached, or augmentation changes the pictures in every epoch. */
 export function pictureSource(
   pictures: readonly Picture[],
@@ -59,13 +64,13 @@ export function splitBatches(order: Uint32Array, batchSize: number): Uint32Array
 
 /**
  * Goes through batches with the next one being loaded while the current one is used: decoding runs beside the network.
- * The tensors are disposed behind each use.
+ * The batches are disposed behind each use.
  */
-export async function forEachBatch(
-  source: BatchSource,
+export async function forEachBatch<Batch extends { dispose(): void }>(
+  source: Loader<Batch>,
   batches: readonly Uint32Array[],
   epoch: number | null,
-  use: (xs: tf.Tensor, indices: Uint32Array, step: number) => Promise<void>,
+  use: (xs: Batch, indices: Uint32Array, step: number) => Promise<void>,
 ): Promise<void> {
   const load = (step: number) => (step < batches.length ? source.load(batches[step]!, epoch) : undefined);
   let next = load(0);

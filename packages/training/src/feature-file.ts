@@ -22,9 +22,8 @@ export class FeatureFile {
     return new FeatureFile(await open(path, 'w+'), shape);
   }
 
-  /** Writes the rows of a batch, starting at row `first`. @param features [B, ...shape] float32. */
-  async write(first: number, features: tf.Tensor): Promise<void> {
-    const values = (await features.data()) as Float32Array;
+  /** Writes the rows of a batch, starting at row `first`. @param values [B, ...shape]. */
+  async write(first: number, values: Float32Array): Promise<void> {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     let written = 0;
     while (written < bytes.length) {

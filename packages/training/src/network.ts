@@ -1,6 +1,7 @@
 import type { Plan, PlanLayer } from '@headstart/contracts';
 import * as tf from '@tensorflow/tfjs-core';
 import * as tfl from '@tensorflow/tfjs-layers';
+import { convolve } from './convolution.js';
 import { OUTPUT_LAYER } from './plan/head.js';
 import { generatorFor, glorotUniform } from './random.js';
 import type { BaseWeights } from './weights/base-weights.js';
@@ -107,6 +108,10 @@ function applyLayer(
     return dropoutSeed
       ? tf.dropout(x, (layer.getConfig() as { rate: number }).rate, undefined, dropoutSeed(layer.name))
       : x;
+  }
+  if (type === 'Conv2D') {
+    const [kernel, bias] = layer.weights.map((weight) => weight.read());
+    return convolve(x, kernel!, bias!);
   }
   if (layer.name === OUTPUT_LAYER) {
     // The loss needs logits: taking the logarithm of a softmax would lose small probabilities.

@@ -1,4 +1,4 @@
-import type { EpochMetrics, Picture, Plan, Progress } from '@headstart/contracts';
+import type { CompilePrefix, EpochMetrics, Picture, Plan, Progress } from '@headstart/contracts';
 import type { LoadPicture } from './batches.js';
 import type { Network } from './network.js';
 import type { BaseWeights } from './weights/base-weights.js';
@@ -10,6 +10,8 @@ export interface TrainOptions {
   weights: BaseWeights;
   dataset: { train: readonly Picture[]; val: readonly Picture[] };
   loadPicture: LoadPicture;
+  /** The engine's way to make one program of the frozen layers; without it they run one by one. */
+  compilePrefix?: CompilePrefix | undefined;
   /** Folder of this attempt's own files. */
   workDir: string;
   /** Folder of a checkpoint to go on from, or null to start. */

@@ -274,7 +274,7 @@ async function saveCheckpoint(
 }
 
 async function openSources(options: TrainOptions, network: Network, stage: Stage): Promise<Sources> {
-  const { plan, dataset, loadPicture, workDir, onProgress } = options;
+  const { plan, dataset, loadPicture, workDir, onProgress, compilePrefix } = options;
   if (stage.cachedLayers === 0) {
     const open = (pictures: readonly Picture[]) =>
       pictureSource(pictures, plan.inputSize, loadPicture, plan.training.augmentation !== null);
@@ -286,7 +286,7 @@ async function openSources(options: TrainOptions, network: Network, stage: Stage
     throwIfInterrupted(options);
   };
   return computeFeatures(
-    { plan, network, pictures: dataset, loadPicture, workDir, onProgress, checkpoint },
+    { plan, network, pictures: dataset, loadPicture, workDir, onProgress, compilePrefix, checkpoint },
     stage.cachedLayers,
   );
 }

@@ -18,6 +18,7 @@ export const Environment = z.object({
   WORK_DIR: Folder,
   CACHE_DIR: Folder,
   ENGINE: z.enum(ENGINE_NAMES).default('auto'),
+  ENGINE_THREADS: z.coerce.number().int().min(1).optional(),
   IMAGENET_WEIGHTS_URL: z.url({ protocol: /^https?$/ }).default(IMAGENET_WEIGHTS_URL),
   LOG_LEVEL: LogLevel.default('info'),
   LOCK_DURATION_MS: Milliseconds.default(30_000),
@@ -42,6 +43,8 @@ export interface WorkerConfig {
   /** Downloaded weights, kept. */
   cacheDir: string;
   engine: EngineName;
+  /** Of an engine on the CPU; undefined: one for every physical core. Workers that share a machine divide them. */
+  engineThreads: number | undefined;
   imagenetWeightsUrl: string;
   redisUrl: string;
   queuePrefix: string;
@@ -69,6 +72,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     workDir: parsed.WORK_DIR,
     cacheDir: parsed.CACHE_DIR,
     engine: parsed.ENGINE,
+    engineThreads: parsed.ENGINE_THREADS,
     imagenetWeightsUrl: parsed.IMAGENET_WEIGHTS_URL,
     redisUrl: parsed.REDIS_URL,
     queuePrefix: parsed.QUEUE_PREFIX,

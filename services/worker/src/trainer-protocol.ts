@@ -39,6 +39,7 @@ export const Assignment = z.object({
   workDir: z.string(),
   cacheDir: z.string(),
   engine: z.enum(ENGINE_NAMES),
+  engineThreads: z.int().optional(),
   imagenetWeightsUrl: z.string(),
   storage: z.object({
     fileRoots: z.array(z.string()),

@@ -15,9 +15,11 @@ export class Adam extends Optimizer {
   protected update(target: NamedVariable, gradient: tf.Tensor, learningRate: number): void {
     const mean = this.slot(target, 'mean');
     const variance = this.slot(target, 'variance');
+    const correctedRate = (learningRate * Math.sqrt(1 - BETA_2 ** this.step)) / (1 - BETA_1 ** this.step);
+    const numbers = { correctedRate, meanShare: 1 - BETA_1, varianceShare: 1 - BETA_2, epsilon: EPSILON };
+    if (this.updateByKernel('AdamUpdate', target, gradient, { mean, variance }, numbers)) return;
     mean.assign(tf.add(mean, tf.mul(tf.sub(gradient, mean), 1 - BETA_1)));
     variance.assign(tf.add(variance, tf.mul(tf.sub(tf.square(gradient), variance), 1 - BETA_2)));
-    const correctedRate = (learningRate * Math.sqrt(1 - BETA_2 ** this.step)) / (1 - BETA_1 ** this.step);
     const change = tf.div(tf.mul(mean, correctedRate), tf.add(tf.sqrt(variance), EPSILON));
     target.variable.assign(tf.sub(target.variable, change));
   }

@@ -41,6 +41,26 @@ export abstract class Optimizer {
     tf.dispose(gradients);
   }
 
+  /**
+   * Applies an update in one pass where the engine has a kernel for it.
+   * @param slots in the order of the kernel's results behind the variable. @param numbers the formula's own.
+   * @returns false where there is none: the caller computes it by ops.
+   */
+  protected updateByKernel(
+    kernelName: string,
+    { variable }: NamedVariable,
+    gradient: tf.Tensor,
+    slots: Readonly<Record<string, tf.Variable>>,
+    numbers: Readonly<Record<string, number>>,
+  ): boolean {
+    if (!(tf.getKernel(kernelName, tf.getBackend()) as tf.KernelConfig | undefined)) return false;
+    const results = tf
+      .engine()
+      .runKernel<tf.Tensor[]>(kernelName, { variable, gradient, ...slots }, { ...numbers });
+    [variable, ...Object.values(slots)].forEach((target, index) => target.assign(results[index]!));
+    return true;
+  }
+
   protected slot(target: NamedVariable, kind: SlotKind): tf.Variable {
     return this.slots.get(`${target.name}/${kind}`)!;
   }

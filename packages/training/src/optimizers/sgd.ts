@@ -18,6 +18,11 @@ export class Sgd extends Optimizer {
 
   protected update(target: NamedVariable, gradient: tf.Tensor, learningRate: number): void {
     const { variable } = target;
+    if (this.momentum > 0 && !this.nesterov) {
+      const momentum = this.slot(target, 'momentum');
+      const numbers = { learningRate, decay: this.momentum };
+      if (this.updateByKernel('MomentumUpdate', target, gradient, { momentum }, numbers)) return;
+    }
     const descent = tf.mul(gradient, -learningRate);
     if (this.momentum === 0) {
       variable.assign(tf.add(variable, descent));

@@ -214,7 +214,7 @@ function assignmentOf(
   workDir: string,
 ): Assignment {
   const { request, plan, jobModelUri, outputUri } = payload;
-  const { cacheDir, engine, imagenetWeightsUrl, storage } = config;
+  const { cacheDir, engine, engineThreads, imagenetWeightsUrl, storage } = config;
   return {
     jobId: job.id ?? '',
     attempt: job.attemptsStarted,
@@ -225,6 +225,7 @@ function assignmentOf(
     workDir,
     cacheDir,
     engine,
+    engineThreads,
     imagenetWeightsUrl,
     storage,
   };

@@ -11,7 +11,7 @@ import {
   type Runtime,
 } from '@headstart/contracts';
 import { augmentPicture, decodePicture, openDataset } from '@headstart/dataset';
-import { selectEngine } from '@headstart/engines';
+import { prefixCompilerOf, selectEngine } from '@headstart/engines';
 import { createStores, downloadTo } from '@headstart/storage';
 import {
   type BaseWeights,
@@ -100,7 +100,9 @@ async function runPhases(attempt: Attempt): Promise<void> {
   const { assignment, signal } = attempt;
   if (await reportFinished(attempt)) return;
   // Before anything is downloaded: a plan that the engine cannot train is refused at the start.
-  const runtime = await selectEngine(assignment.engine, needsOf(assignment.plan));
+  const runtime = await selectEngine(assignment.engine, needsOf(assignment.plan), {
+    threads: assignment.engineThreads,
+  });
   attempt.say({ type: 'runtime', runtime });
 
   attempt.begin('dataset');
@@ -122,7 +124,7 @@ async function runPhases(attempt: Attempt): Promise<void> {
   }
   signal.throwIfAborted();
 
-  const run = await trainPlan(attempt, plan, weights, dataset, resumed?.directory ?? null);
+  const run = await trainPlan(attempt, plan, weights, dataset, runtime, resumed?.directory ?? null);
   signal.throwIfAborted();
 
   attempt.begin('export');
@@ -216,6 +218,7 @@ async function trainPlan(
   plan: Plan,
   weights: BaseWeights,
   dataset: Dataset,
+  runtime: Runtime,
   resumeFrom: string | null,
 ): Promise<TrainedRun> {
   const { assignment, checkpoints, signals, say } = attempt;
@@ -224,6 +227,7 @@ async function trainPlan(
     weights,
     dataset,
     loadPicture: pictureLoader(plan),
+    compilePrefix: prefixCompilerOf(runtime.engine),
     workDir: assignment.workDir,
     resumeFrom,
     signal: signals.stop,

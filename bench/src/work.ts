@@ -1,0 +1,113 @@
+import type { JobRequest, Plan } from '@headstart/contracts';
+import { prefixCompilerOf, selectEngine, type EngineName } from '@headstart/engines';
+import { buildNetwork, loadBaseWeights, type Network } from '@headstart/training';
+import { resolvePlan } from '@headstart/training/plan';
+import * as tf from '@tensorflow/tfjs-core';
+import { openPrefix } from '../../packages/training/dist/features.js';
+import { createOptimizer } from '../../packages/training/dist/optimizers/index.js';
+import { trainStep } from '../../packages/training/dist/train-step.js';
+import { type Case, firstLayerOf } from './cases.js';
+
+const CLASSES = Array.from({ length: 10 }, (_, index) => `class${index}`);
+
+export interface Prepared {
+  /** Engine, versions and settings, in words. */
+  description: string;
+  /** Does the case's work once. */
+  run(): Promise<void>;
+}
+
+/** Starts an engine and makes ready what the case needs, the way the worker does. @throws AppError if the engine cannot. */
+export async function prepare(engine: EngineName, threads: number, benchCase: Case): Promise<Prepared> {
+  const { work, firstBlock } = benchCase;
+  const runtime = await selectEngine(engine, { trainsConvolutions: work === 'step' }, { threads });
+  const description = Object.entries(runtime.versions)
+    .map(([part, version]) => `${part} ${version}`)
+    .join(', ');
+  if (work === 'gemm') return { description, run: gemm(benchCase.size) };
+
+  const plan = resolvePlan(requestOf(benchCase), { classes: CLASSES });
+  const nothingToFetch = () => Promise.reject(new Error('Random weights come from no file.'));
+  const weights = await loadBaseWeights(plan, { fetchFile: nothingToFetch, imagenetFile: nothingToFetch });
+  const network = buildNetwork(plan, weights);
+  if (work === 'features') return { description, run: features(engine, plan, network, benchCase) };
+  const firstLayer = firstLayerOf(firstBlock);
+  const inputShape = plan.layers[firstLayer - 1]!.outputShape as number[];
+  const xs = tf.tidy(() => {
+    const values = tf.randomUniform([benchCase.batch, ...inputShape], 0, 255, 'float32', 1);
+    return firstBlock === 1 ? tf.sub(values, 110) : values;
+  });
+  if (work === 'step') return { description, run: step(plan, network, xs, firstLayer) };
+  const forward = async () => {
+    const output = tf.tidy(() => network.apply(xs, firstLayer, plan.layers.length));
+    await output.data();
+    output.dispose();
+  };
+  return { description, run: forward };
+}
+
+function requestOf({ work, size, batch, firstTrainedBlock, learningRate }: Case): JobRequest {
+  return {
+    datasetUri: 'file:///none',
+    scenario: 'large-similar',
+    freezeLayers: work !== 'step' || firstTrainedBlock === 1 ? 'none' : `block${firstTrainedBlock - 1}_pool`,
+    model: { weights: 'random', inputSize: size, head: [] },
+    training: {
+      batchSize: batch,
+      epochs: 1,
+      optimizer: { type: 'sgd', momentum: 0.9, nesterov: false },
+      learningRate,
+    },
+  };
+}
+
+function gemm(side: number): () => Promise<void> {
+  const [a, b] = [1, 2].map((seed) => tf.randomUniform<tf.Rank.R2>([side, side], 0, 1, 'float32', seed));
+  return async () => {
+    const product = tf.matMul(a!, b!);
+    await product.data();
+    product.dispose();
+  };
+}
+
+/** As the feature phase does it: the prefix compiled where the engine can, pictures in, values out. */
+function features(
+  engine: EngineName,
+  plan: Plan,
+  network: Network,
+  { size, batch, firstTrainedBlock }: Case,
+): () => Promise<void> {
+  const pictures = Array.from({ length: batch }, (_, index) => ({
+    path: `${index}`,
+    file: `/${index}`,
+    label: 0,
+    sha256: '',
+  }));
+  const values = tf.tidy(() => tf.randomUniform([size, size, 3], 0, 255, 'float32', 1).dataSync<'float32'>());
+  const prefix = openPrefix(
+    {
+      plan,
+      network,
+      loadPicture: () => Promise.resolve(values),
+      compilePrefix: prefixCompilerOf(engine),
+    },
+    firstLayerOf(firstTrainedBlock),
+  );
+  return async () => {
+    const loaded = await prefix.load(pictures, [...pictures.keys()]);
+    await loaded.features();
+    loaded.dispose();
+  };
+}
+
+function step(plan: Plan, network: Network, xs: tf.Tensor, cachedLayers: number): () => Promise<void> {
+  const stage = { ...plan.stages.at(-1)!, cachedLayers };
+  const variables = network.variablesOf(stage.trainedLayers);
+  const optimizer = createOptimizer(stage.optimizer, variables);
+  const labels = Array.from({ length: xs.shape[0] }, (_, index) => index % CLASSES.length);
+  const context = { plan, stage, network, variables, optimizer, classWeights: CLASSES.map(() => 1) };
+  return async () => {
+    const { loss } = await trainStep(context, xs, labels, stage.learningRate, (layer) => layer);
+    if (!Number.isFinite(loss)) throw new Error(`The loss became ${loss}.`);
+  };
+}

@@ -1,0 +1,52 @@
+import { setTestEnvs } from '@tensorflow/tfjs-core/dist/jasmine_util.js';
+import * as tf from '@tensorflow/tfjs-core';
+import jasmineCore from 'jasmine-core';
+import * as engineModule from 'virtual:engine';
+import { EXCLUSIONS } from './exclusions.js';
+import { SuiteReporter } from './reporter.js';
+
+/** Arguments of an engine's start, by name. */
+export type EngineSettings = Record<string, string | number>;
+
+interface StartableEngine {
+  name: string;
+  start(settings: EngineSettings): Promise<unknown>;
+}
+
+/** Tests of tfjs-core 4.22 on any backend; fewer mean that the bundle has lost some. */
+const SUITE_SIZE = 4225;
+
+/** What makes an engine run every op itself, however small: the suite's tensors are. */
+const FORCING: Record<string, EngineSettings> = { onnxruntime: { minimumSize: 0 } };
+
+/**
+ * Runs tfjs-core's suite on the engine that is bundled here, and prints failures and figures.
+ * @param grep runs only tests whose full name contains it; empty for all. @returns whether every test passed.
+ */
+export async function runSuite(name: string, given: EngineSettings, grep: string): Promise<boolean> {
+  const settings = { ...FORCING[name], ...given };
+  const engine = Object.values(engineModule as Record<string, StartableEngine>).find(
+    (candidate) => candidate?.name === name,
+  );
+  if (!engine) throw new Error(`The folder of the engine "${name}" exports no engine of that name.`);
+  console.log(`${name} ${JSON.stringify(settings)}: ${JSON.stringify(await engine.start(settings))}`);
+
+  const jasmine = jasmineCore.boot();
+
+  const exclusions = EXCLUSIONS.filter((exclusion) => exclusion.engine === name);
+  const reporter = new SuiteReporter(exclusions, grep);
+  const env = jasmine.getEnv();
+  env.clearReporters();
+  env.addReporter(reporter);
+  env.configure({
+    random: false, // The tests share tfjs's one engine; their order is part of the suite.
+    forbidDuplicateNames: false, // The suite has some.
+    specFilter: (spec) => reporter.takes(spec.getFullName()),
+  });
+  setTestEnvs([{ name, backendName: tf.getBackend(), flags: {}, isDataSync: true }]);
+  await import('@tensorflow/tfjs-core/dist/register_all_gradients.js');
+  await import('@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js');
+  await import('@tensorflow/tfjs-core/dist/tests.js');
+  await env.execute();
+  return reporter.report(grep === '' ? SUITE_SIZE : 1);
+}

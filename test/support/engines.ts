@@ -1,0 +1,58 @@
+import { type EngineName, type OnnxSettings, selectEngine } from '@headstart/engines';
+import '@tensorflow/tfjs-backend-cpu';
+import * as tf from '@tensorflow/tfjs-core';
+
+/** An engine and how it is started. */
+export interface Configuration {
+  label: string;
+  engine: EngineName;
+  settings: OnnxSettings;
+}
+
+/** ONNX Runtime with every kernel forced to run there, with and without the methods that it may lack elsewhere. */
+export const FORCED: readonly Configuration[] = [
+  { label: 'onnxruntime', engine: 'onnxruntime', settings: { minimumSize: 0 } },
+  {
+    label: 'onnxruntime without NCHWc',
+    engine: 'onnxruntime',
+    settings: { minimumSize: 0, nchwc: 'off' },
+  },
+  {
+    label: 'onnxruntime without zero-copy',
+    engine: 'onnxruntime',
+    settings: { minimumSize: 0, zeroCopy: 'off' },
+  },
+  {
+    label: 'onnxruntime without both',
+    engine: 'onnxruntime',
+    settings: { minimumSize: 0, nchwc: 'off', zeroCopy: 'off' },
+  },
+];
+
+/** As a worker trains, and without those methods. */
+export const TRAINING: readonly Configuration[] = [
+  { label: 'onnxruntime', engine: 'onnxruntime', settings: {} },
+  { label: 'onnxruntime without both', engine: 'onnxruntime', settings: { nchwc: 'off', zeroCopy: 'off' } },
+];
+
+export const CPU: Configuration = { label: 'cpu', engine: 'cpu', settings: {} };
+
+/** Makes a configuration's backend tfjs's current one. The cpu backend is there beside it. */
+export async function startEngine({ engine, settings }: Configuration): Promise<void> {
+  await selectEngine(engine, { trainsConvolutions: false }, settings);
+}
+
+/** Counts the graphs that the current backend runs from now on; always null where the engine has none. */
+export function countNativeRuns(): () => number | null {
+  const backend = tf.backend() as unknown as Record<string, unknown>;
+  const methods = ['run', 'runInChunks'].filter((name) => typeof backend[name] === 'function');
+  let count = 0;
+  for (const name of methods) {
+    const run = backend[name] as (...args: unknown[]) => unknown;
+    backend[name] = (...args: unknown[]) => {
+      count++;
+      return run.apply(backend, args);
+    };
+  }
+  return () => (methods.length > 0 ? count : null);
+}

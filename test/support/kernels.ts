@@ -1,0 +1,126 @@
+import * as tf from '@tensorflow/tfjs-core';
+import fc from 'fast-check';
+import { expect } from 'vitest';
+
+/** Largest error relative to the largest value. */
+const TOLERANCE = 1e-5;
+
+/** What a tensor of a test is filled with. */
+export type Filling =
+  | 'uniform' // -1 to 1
+  | 'positive' // 0.1 to 2
+  | 'ties' // -1, 0 and 1
+  | 'special' // a few NaN and infinities among uniform ones
+  | 'infinite'; // a few infinities
+
+/** A tensor to be made on whichever backend is current. */
+export interface TensorSpec {
+  shape: number[];
+  filling: Filling;
+  seed: number;
+  dtype?: 'float32' | 'int32' | 'bool';
+}
+
+export const seeds = fc.integer({ min: 1, max: 2 ** 31 - 1 });
+
+/** Channel counts below, at, between and above the blocks of 8 and 16. */
+export const channels = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 20, 24, 32, 33);
+
+/** Mulberry32. */
+function generator(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+function drawn(filling: Filling, random: () => number): number {
+  const value = random();
+  switch (filling) {
+    case 'uniform':
+      return value * 2 - 1;
+    case 'positive':
+      return 0.1 + value * 1.9;
+    case 'ties':
+      return Math.floor(value * 3) - 1;
+    case 'special':
+      return value < 0.9 ? value * 2 - 1 : value < 0.94 ? NaN : value < 0.97 ? Infinity : -Infinity;
+    case 'infinite':
+      return value < 0.95 ? value * 2 - 1 : value < 0.975 ? Infinity : -Infinity;
+  }
+}
+
+export function tensorOf({ shape, filling, seed, dtype = 'float32' }: TensorSpec): tf.Tensor {
+  const random = generator(seed);
+  const values = Float32Array.from({ length: tf.util.sizeFromShape(shape) }, () => drawn(filling, random));
+  if (dtype === 'float32') return tf.tensor(values, shape);
+  const whole = dtype === 'bool' ? values.map((value) => Number(value > 0)) : values.map((v) => v * 100);
+  return tf.tensor(Int32Array.from(whole), shape, dtype);
+}
+
+/** A tensor's content. */
+export interface Content {
+  shape: number[];
+  dtype: string;
+  values: number[];
+}
+
+export function contentOf(tensor: tf.Tensor): Content {
+  return { shape: tensor.shape, dtype: tensor.dtype, values: Array.from(tensor.dataSync()) };
+}
+
+/** Runs a function on the named backend, and leaves that current. @returns the content of what it returns. */
+export function on(backend: string, compute: () => tf.Tensor | tf.Tensor[]): Content[] {
+  let contents: Content[] = [];
+  void tf.setBackend(backend); // Both are there already, and need no waiting.
+  tf.tidy(() => {
+    contents = [compute()].flat().map(contentOf);
+  });
+  return contents;
+}
+
+/** Fails unless shapes, dtypes, NaN and infinities are the same, and no error is above the tolerance. */
+export function expectClose(actual: Content, expected: Content): void {
+  expect({ shape: actual.shape, dtype: actual.dtype }).toEqual({
+    shape: expected.shape,
+    dtype: expected.dtype,
+  });
+  expect(actual.values.length).toBe(expected.values.length);
+  const largest = expected.values.reduce(
+    (max, value) => (Number.isFinite(value) ? Math.max(max, Math.abs(value)) : max),
+    0,
+  );
+  expected.values.forEach((value, index) => {
+    const got = actual.values[index]!;
+    const isClose = Number.isFinite(value)
+      ? Math.abs(got - value) <= largest * TOLERANCE
+      : Object.is(got, value);
+    if (!isClose)
+      expect.fail(
+        `Value ${index} of ${expected.values.length} is ${got}, not ${value} (largest: ${largest}).`,
+      );
+  });
+}
+
+/** Runs on a started engine's backend and on the cpu backend, and compares. */
+export function expectSameAsCpu(backend: string, compute: () => tf.Tensor | tf.Tensor[]): void {
+  const expected = on('cpu', compute);
+  const actual = on(backend, compute);
+  expect(actual.length).toBe(expected.length);
+  actual.forEach((content, index) => expectClose(content, expected[index]!));
+}
+
+/** One of tfjs's kernels, called past the ops' checks. */
+export function runKernel(
+  name: string,
+  inputs: Record<string, tf.Tensor | tf.Tensor[] | undefined>,
+  attributes: object = {},
+): tf.Tensor {
+  const given = Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor !== undefined));
+  return tf
+    .engine()
+    .runKernel(name, given as unknown as tf.NamedTensorMap, attributes as tf.NamedAttrMap) as tf.Tensor;
+}

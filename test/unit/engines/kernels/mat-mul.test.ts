@@ -1,0 +1,79 @@
+import fc from 'fast-check';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { countNativeRuns, FORCED, startEngine } from '../../../support/engines.js';
+import { expectSameAsCpu, runKernel, seeds, tensorOf } from '../../../support/kernels.js';
+
+const sides = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(1, 8, 16, 0));
+
+/** a [..., M, K] x b [..., K, N], with batches that are the same, or 1 on one side. */
+const cases = fc
+  .record({
+    rows: sides,
+    inner: sides,
+    columns: sides,
+    batches: fc.constantFrom([[1], [1]], [[3], [3]], [[2], [1]], [[1], [4]], [[0], [0]]),
+    transposeA: fc.boolean(),
+    transposeB: fc.boolean(),
+    filling: fc.constantFrom('uniform' as const, 'ties' as const, 'special' as const),
+    seed: seeds,
+  })
+  .map(({ rows, inner, columns, batches, ...rest }) => ({
+    ...rest,
+    a: [...batches[0], ...(rest.transposeA ? [inner, rows] : [rows, inner])],
+    b: [...batches[1], ...(rest.transposeB ? [columns, inner] : [inner, columns])],
+    columns,
+    isNative: batches[0][0] === batches[1][0] && batches[0][0] * rows * inner * columns > 0,
+  }));
+
+describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
+  const backend = configuration.engine;
+  let nativeRuns: () => number | null;
+  beforeAll(async () => {
+    await startEngine(configuration);
+    nativeRuns = countNativeRuns();
+  });
+
+  it('multiplies', () => {
+    fc.assert(
+      fc.property(cases, ({ a, b, transposeA, transposeB, filling, seed, isNative }) => {
+        const before = nativeRuns();
+        expectSameAsCpu(backend, () =>
+          runKernel(
+            'BatchMatMul',
+            {
+              a: tensorOf({ shape: a, filling, seed }),
+              b: tensorOf({ shape: b, filling: 'uniform', seed: seed + 1 }),
+            },
+            { transposeA, transposeB },
+          ),
+        );
+        if (before !== null && isNative) expect(nativeRuns()).toBeGreaterThan(before);
+      }),
+    );
+  });
+
+  it('multiplies with bias and activation in one', () => {
+    const activations = fc.constantFrom('linear', 'relu', 'relu', 'relu6', 'elu', 'sigmoid', 'leakyrelu');
+    fc.assert(
+      fc.property(
+        cases,
+        activations,
+        fc.boolean(),
+        ({ a, b, columns, transposeA, transposeB, filling, seed }, activation, hasBias) =>
+          expectSameAsCpu(backend, () =>
+            runKernel(
+              '_FusedMatMul',
+              {
+                a: tensorOf({ shape: a, filling, seed }),
+                b: tensorOf({ shape: b, filling: 'uniform', seed: seed + 1 }),
+                bias: hasBias
+                  ? tensorOf({ shape: [columns], filling: 'uniform', seed: seed + 2 })
+                  : undefined,
+              },
+              { transposeA, transposeB, activation, leakyreluAlpha: 0.3 },
+            ),
+          ),
+      ),
+    );
+  });
+});
