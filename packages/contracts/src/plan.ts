@@ -17,6 +17,7 @@ export const LAYER_TYPES = [
   'GlobalAveragePooling2D',
   'GlobalMaxPooling2D',
   'Flatten',
+  'Rescaling',
   'Dense',
   'Dropout',
 ] as const;

@@ -11,6 +11,8 @@ export interface Checkpoint {
   /** Epochs finished, over all stages. */
   epoch: number;
   seed: number;
+  /** What the head's rescaling multiplies by. */
+  featureScale: number;
   /** The weights the stage trains. */
   weights: NamedArrays;
   optimizer: { type: string; step: number; slots: NamedArrays };
@@ -36,6 +38,7 @@ interface CheckpointIndex {
   version: 1;
   epoch: number;
   seed: number;
+  featureScale: number;
   optimizer: { type: string; step: number };
   best: { epoch: number; value: number } | null;
   metrics: EpochMetrics[];
@@ -55,7 +58,7 @@ export function checkpointName(epoch: number): string {
 /** Writes a checkpoint's files into a new folder. */
 export async function writeCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
   await mkdir(directory, { recursive: true });
-  const { epoch, seed, optimizer, metrics, best } = checkpoint;
+  const { epoch, seed, featureScale, optimizer, metrics, best } = checkpoint;
   const files: Record<string, StoredFile> = {};
   const store = async (name: string, arrays: NamedArrays) => {
     const { specs, bytes } = packArrays(arrays);
@@ -69,6 +72,7 @@ export async function writeCheckpoint(directory: string, checkpoint: Checkpoint)
     version: 1,
     epoch,
     seed,
+    featureScale,
     optimizer: { type: optimizer.type, step: optimizer.step },
     best: best && { epoch: best.epoch, value: best.value },
     metrics,
@@ -87,10 +91,11 @@ export async function readCheckpoint(directory: string): Promise<Checkpoint> {
       throw new Error(`${name} of ${directory} is not what checkpoint.json says it is.`);
     return unpackArrays(expected.arrays, bytes);
   };
-  const { epoch, seed, optimizer, best } = index;
+  const { epoch, seed, featureScale, optimizer, best } = index;
   return {
     epoch,
     seed,
+    featureScale,
     weights: await load(WEIGHTS),
     optimizer: { ...optimizer, slots: await load(OPTIMIZER) },
     metrics: EpochMetrics.array().parse(index.metrics),

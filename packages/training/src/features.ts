@@ -143,6 +143,7 @@ function describePrefix(plan: Plan, network: Network, length: number): Prefix {
       case 'Flatten':
         return { type };
       case 'InputLayer':
+      case 'Rescaling':
       case 'Dense':
       case 'Dropout':
         throw new Error(`A frozen prefix cannot hold the layer "${name}" of the type ${type}.`);

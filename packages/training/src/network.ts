@@ -33,10 +33,11 @@ export interface Network {
 /**
  * Builds the network of a plan whose classes are known: the base with the given weights, the head from the plan's seed
  * (Glorot uniform kernels, zero biases, as Keras).
+ * @param featureScale what the pooled features are multiplied by.
  */
-export function buildNetwork(plan: Plan, base: BaseWeights): Network {
+export function buildNetwork(plan: Plan, base: BaseWeights, featureScale = 1): Network {
   const input = tfl.input({ shape: [plan.inputSize, plan.inputSize, 3], name: plan.layers[0]!.name });
-  const layers = plan.layers.slice(1).map((layer) => createLayer(layer, plan));
+  const layers = plan.layers.slice(1).map((layer) => createLayer(layer, plan, featureScale));
   const output = layers.reduce<tfl.SymbolicTensor>((x, layer) => layer.apply(x) as tfl.SymbolicTensor, input);
   const model = tfl.model({ inputs: input, outputs: output, name: plan.model });
   for (const layer of layers) {
@@ -60,7 +61,11 @@ export function buildNetwork(plan: Plan, base: BaseWeights): Network {
   };
 }
 
-function createLayer({ name, type, outputShape }: PlanLayer, plan: Plan): tfl.layers.Layer {
+function createLayer(
+  { name, type, outputShape }: PlanLayer,
+  plan: Plan,
+  featureScale: number,
+): tfl.layers.Layer {
   // The initial values are set by the caller; drawing them here would only cost time.
   const unset = { kernelInitializer: 'zeros' as const, biasInitializer: 'zeros' as const };
   const position = Number(name.split('_').at(-1)) - 1;
@@ -84,6 +89,8 @@ function createLayer({ name, type, outputShape }: PlanLayer, plan: Plan): tfl.la
       return tfl.layers.globalMaxPooling2d({ name });
     case 'Flatten':
       return tfl.layers.flatten({ name });
+    case 'Rescaling':
+      return tfl.layers.rescaling({ name, scale: featureScale });
     case 'Dropout':
       return tfl.layers.dropout({ name, rate: plan.head[position]!.dropout });
     case 'Dense':

@@ -13,6 +13,7 @@ import {
   writeCheckpoint,
 } from './checkpoint.js';
 import { exportsBest, isBetter, monitored, ranOutOfPatience } from './early-stopping.js';
+import { measureFeatureScale } from './feature-scale.js';
 import { computeFeatures } from './features.js';
 import { classWeightsOf } from './loss.js';
 import { buildNetwork, type Network } from './network.js';
@@ -28,6 +29,8 @@ interface RunState {
   metrics: EpochMetrics[];
   best: BestEpoch | null;
   evaluation: Evaluation | null;
+  /** Null until it has been measured. */
+  featureScale: number | null;
 }
 
 type Sources = Record<'train' | 'val', BatchSource>;
@@ -42,9 +45,14 @@ type Sources = Record<'train' | 'val', BatchSource>;
  */
 export async function train(options: TrainOptions): Promise<TrainedRun> {
   const { plan, dataset } = options;
-  const network = buildNetwork(plan, options.weights);
   const resumed = options.resumeFrom === null ? null : await readCheckpoint(options.resumeFrom);
-  const state: RunState = { metrics: resumed?.metrics ?? [], best: resumed?.best ?? null, evaluation: null };
+  let network = buildNetwork(plan, options.weights, resumed?.featureScale ?? 1);
+  const state: RunState = {
+    metrics: resumed?.metrics ?? [],
+    best: resumed?.best ?? null,
+    evaluation: null,
+    featureScale: resumed?.featureScale ?? null,
+  };
 
   let stageEnd = 0;
   for (const [index, stage] of plan.stages.entries()) {
@@ -60,6 +68,17 @@ export async function train(options: TrainOptions): Promise<TrainedRun> {
     if (state.metrics.length === stageStart) state.best = null;
     const sources = await openSources(options, network, stage);
     try {
+      if (state.featureScale === null) {
+        state.featureScale = await measureFeatureScale(
+          plan,
+          network,
+          stage,
+          sources.train,
+          dataset.train.length,
+        );
+        network.dispose();
+        network = buildNetwork(plan, options.weights, state.featureScale);
+      }
       await runStage(options, {
         network,
         stage,
@@ -266,6 +285,7 @@ async function saveCheckpoint(
     epoch,
     seed: options.plan.training.seed,
     ...stage,
+    featureScale: state.featureScale!,
     metrics: state.metrics,
     best: state.best,
   });

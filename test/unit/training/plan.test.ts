@@ -1,4 +1,4 @@
-import type { AppError} from '@headstart/contracts';
+import type { AppError } from '@headstart/contracts';
 import { JobRequest, type JobRequestInput } from '@headstart/contracts';
 import { resolvePlan } from '@headstart/training/plan';
 import { describe, expect, it } from 'vitest';
@@ -139,8 +139,9 @@ describe('scenarios', () => {
 
   it('small-similar trains a linear classifier on the flattened CNN codes', () => {
     const { layers, stages, parameters } = plan({ scenario: 'small-similar' });
-    expect(layers.slice(-2).map(({ name, outputShape }) => [name, outputShape])).toEqual([
+    expect(layers.slice(-3).map(({ name, outputShape }) => [name, outputShape])).toEqual([
       ['head_flatten', [25_088]],
+      ['head_rescaling', [25_088]],
       ['predictions', [2]],
     ]);
     expect(stages).toMatchObject([
@@ -151,8 +152,9 @@ describe('scenarios', () => {
 
   it('large-similar trains the head first, then everything not frozen', () => {
     const { stages, layers } = plan({ scenario: 'large-similar', freezeLayers: 'block3_pool' });
-    expect(layers.slice(-4).map(({ type }) => type)).toEqual([
+    expect(layers.slice(-5).map(({ type }) => type)).toEqual([
       'GlobalAveragePooling2D',
+      'Rescaling',
       'Dense',
       'Dropout',
       'Dense',

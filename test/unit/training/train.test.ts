@@ -59,9 +59,14 @@ describe('train', () => {
     expect(run.evaluation.probabilities.every(([a, b]) => Math.abs(a! + b! - 1) < 1e-6)).toBe(true);
   });
 
-  it('starts from the loss of a head that knows nothing', async () => {
-    const run = await trainDrawn(small({ epochs: 1, learningRate: 1e-9 }));
-    expect(run.metrics[0]!.valLoss).toBeGreaterThan(0.3);
+  it('starts from the loss of a head that knows nothing, however large the features are', async () => {
+    for (const inputScale of [1, 1000]) {
+      const run = await trainDrawn(small({ epochs: 1, learningRate: 1e-9 }, { head: [] }), {
+        loadPicture: async (picture) => (await drawnPicture(picture)).map((value) => value * inputScale),
+      });
+      expect(run.metrics[0]!.valLoss).toBeGreaterThan(0.1);
+      expect(run.metrics[0]!.valLoss).toBeLessThan(3);
+    }
   });
 
   it('gives the same weights for the same seed, others for another', async () => {
@@ -175,7 +180,8 @@ describe('train', () => {
     expect(run.metrics).toHaveLength(2);
     const augmented = loads.filter((load) => load !== null);
     expect(new Set(augmented.map(({ epoch, index }) => `${epoch}/${index}`)).size).toBe(24);
-    expect(loads.filter((load) => load === null)).toHaveLength(12);
+    // Twice the validation pictures, and once each of the sample that the features' scale is measured on.
+    expect(loads.filter((load) => load === null)).toHaveLength(2 * 6 + 12);
   });
 
   it('leaks no tensors from epoch to epoch', async () => {
@@ -192,7 +198,7 @@ describe('train', () => {
 
 describe('train with convolutions', () => {
   it('tunes what is not frozen, behind the head, and nothing else', async () => {
-    await selectEngine('cpu', { trainsConvolutions: true });
+    await selectEngine('onnxruntime', { trainsConvolutions: true });
     const plan = planFor({
       scenario: 'large-similar',
       freezeLayers: 'block5_conv3',

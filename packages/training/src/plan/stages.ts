@@ -69,7 +69,8 @@ export function planStages(request: JobRequest, layers: PlanLayer[], baseLayerCo
  */
 function cachedPrefixLength(layers: PlanLayer[], trainedLayers: string[]): number {
   const changing = layers.findIndex(
-    (layer) => trainedLayers.includes(layer.name) || layer.type === 'Dropout',
+    // The scale of the features is measured on what is cached.
+    ({ name, type }) => trainedLayers.includes(name) || type === 'Rescaling' || type === 'Dropout',
   );
   const sizeBytes = ({ outputShape }: PlanLayer) =>
     outputShape.reduce<number>((product, side) => product * side!, Float32Array.BYTES_PER_ELEMENT);
