@@ -29,7 +29,7 @@ const JOBS: (Pick<JobRequestInput, 'scenario' | 'freezeLayers' | 'model' | 'trai
     training: { epochs: 3, augmentation: { flip: true, rotation: 20 } },
     stages: ['head', 'head', 'head'],
   },
-  { scenario: 'large-different', model: MODEL, training: { epochs: 1, batchSize: 4 }, stages: ['full'] },
+  { scenario: 'large-different', model: MODEL, training: { epochs: 2, batchSize: 4 }, stages: ['full', 'full'] },
 ];
 
 describe('a job in each scenario', () => {
@@ -38,13 +38,13 @@ describe('a job in each scenario', () => {
     async ({ stages, ...request }) => {
       const { client, folder } = deployment;
       const { id, plan } = await client.createJob({ datasetUri: `file://${folder}/pictures/`, ...request });
-      const job = await deployment.waitFor(id, hasEnded, 400_000);
+      const job = await deployment.waitFor(id, hasEnded, 100_000);
       expect(job).toMatchObject({ status: 'succeeded', error: null });
       expect(job.metrics.map(({ stage }) => stage)).toEqual(stages);
       for (const { loss, valLoss } of job.metrics) expect([loss, valLoss].every(Number.isFinite)).toBe(true);
       expect(job.plan).toEqual(plan);
       expect(job.artifacts?.files).toHaveProperty('model');
     },
-    420_000,
+    120_000,
   );
 });

@@ -31,7 +31,7 @@ function defaultOf(schema: z.ZodType): string {
   if (!result.success) return 'required';
   const value: unknown = result.data;
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return 'none';
-  return `\`${String(value)}\``;
+  return `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
 }
 
 /** Too long for a cell: the README puts them in words. */
