@@ -29,7 +29,12 @@ const JOBS: (Pick<JobRequestInput, 'scenario' | 'freezeLayers' | 'model' | 'trai
     training: { epochs: 3, augmentation: { flip: true, rotation: 20 } },
     stages: ['head', 'head', 'head'],
   },
-  { scenario: 'large-different', model: MODEL, training: { epochs: 2, batchSize: 4 }, stages: ['full', 'full'] },
+  {
+    scenario: 'large-different',
+    model: MODEL,
+    training: { epochs: 2, batchSize: 4 },
+    stages: ['full', 'full'],
+  },
 ];
 
 describe('a job in each scenario', () => {
