@@ -51,6 +51,18 @@ async function stripes(index: number, vertical: boolean): Promise<Buffer> {
     .toBuffer();
 }
 
+/** Two classes of stripes in a folder of their own. @returns its path. */
+async function drawSet(name: string, perClass: number): Promise<string> {
+  const data = join(folder, name);
+  const files: Record<string, Buffer> = {};
+  for (let i = 0; i < perClass; i++) {
+    files[`across/${i}.png`] = await stripes(i, false);
+    files[`upright/${i}.png`] = await stripes(i, true);
+  }
+  await writeTree(data, files);
+  return data;
+}
+
 describe('a published model', () => {
   it('gives plain TensorFlow.js, in a fresh process, the probabilities that the worker reported', async () => {
     const files: Record<string, Buffer> = {};
@@ -101,13 +113,7 @@ describe('a published model', () => {
   });
 
   it('is listed whole in the manifest: every file, its size and its SHA-256', async () => {
-    const data = join(folder, 'listed');
-    const files: Record<string, Buffer> = {};
-    for (let i = 0; i < 5; i++) {
-      files[`across/${i}.png`] = await stripes(i, false);
-      files[`upright/${i}.png`] = await stripes(i, true);
-    }
-    await writeTree(data, files);
+    const data = await drawSet('listed', 5);
     const { id } = await client.createJob({
       datasetUri: `${pathToFileURL(data).href}/`,
       scenario: 'small-different',
@@ -143,13 +149,7 @@ describe('a published model', () => {
   });
 
   it('gives its base to a later job, as job:ID', async () => {
-    const data = join(folder, 'again');
-    const files: Record<string, Buffer> = {};
-    for (let i = 0; i < 5; i++) {
-      files[`across/${i}.png`] = await stripes(i, false);
-      files[`upright/${i}.png`] = await stripes(i, true);
-    }
-    await writeTree(data, files);
+    const data = await drawSet('again', 5);
     const post = async (weights: string, featureLayer: string, seed: number) => {
       const { id } = await client.createJob({
         datasetUri: `${pathToFileURL(data).href}/`,

@@ -9,7 +9,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { type Deployment, hasEnded, startDeployment, WEBHOOK_SECRET } from '../support/deployment.js';
 import { poll } from '../support/poll.js';
-import { closedPort } from '../support/ports.js';
+import { freePort } from '../../scripts/src/processes.js';
 import { startReceiver } from '../support/receiver.js';
 import type { LogLine, Service } from '../support/services.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
@@ -128,7 +128,7 @@ describe('a job', () => {
 
   it('fails with weights_unavailable where the ImageNet weights cannot be had', async () => {
     await deployment.startWorker({
-      IMAGENET_WEIGHTS_URL: `http://127.0.0.1:${await closedPort()}/weights.h5`,
+      IMAGENET_WEIGHTS_URL: `http://127.0.0.1:${await freePort()}/weights.h5`,
     });
     const { id } = await deployment.post({ model: { weights: 'imagenet' } });
     const job = await deployment.waitFor(id, hasEnded);

@@ -15,7 +15,7 @@ import { pino } from 'pino';
 import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { poll } from '../support/poll.js';
-import { closedPort } from '../support/ports.js';
+import { freePort } from '../../scripts/src/processes.js';
 import { type Receiver, startReceiver } from '../support/receiver.js';
 
 const SECRET = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
@@ -146,7 +146,7 @@ describe('a webhook', () => {
     startSending({ timeoutMs: 500, retryDelaysSeconds: [] });
     const slow = await send(receiver.url);
     await poll('the slow one to be sent', () => (receiver?.received.length === 1 ? true : null));
-    const nobody = await send(`http://127.0.0.1:${await closedPort()}/hook`);
+    const nobody = await send(`http://127.0.0.1:${await freePort()}/hook`);
     const other = await send(receiver.url);
     await ended(other, 'completed');
     expect((await ended(slow, 'failed')).failedReason).toContain('not within 0.5 s');
