@@ -65,13 +65,7 @@ async function drawSet(name: string, perClass: number): Promise<string> {
 
 describe('a published model', () => {
   it('gives plain TensorFlow.js, in a fresh process, the probabilities that the worker reported', async () => {
-    const files: Record<string, Buffer> = {};
-    for (let i = 0; i < 26; i++) {
-      files[`across/${i}.png`] = await stripes(i, false);
-      files[`upright/${i}.png`] = await stripes(i, true);
-    }
-    const data = join(folder, 'stripes');
-    await writeTree(data, files);
+    const data = await drawSet('stripes', 26);
     const { id } = await client.createJob({
       datasetUri: `${pathToFileURL(data).href}/`,
       scenario: 'small-different',
