@@ -5,7 +5,7 @@ import { type Deployment, hasEnded, startDeployment } from '../support/deploymen
 let deployment: Deployment;
 beforeEach(async () => {
   deployment = await startDeployment(inject('redisUrl'));
-  await deployment.startWorker({ ENGINE: 'auto' });
+  await deployment.startWorker();
 });
 afterEach(() => deployment.end());
 

@@ -57,7 +57,7 @@ describe('a job', () => {
     expect(job).toMatchObject({
       status: 'succeeded',
       attempts: 1,
-      engine: 'wasm',
+      engine: 'onnxruntime',
       error: null,
       phase: 'upload',
     });

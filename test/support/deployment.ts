@@ -52,7 +52,7 @@ export async function startDeployment(redisUrl: string): Promise<Deployment> {
         ...common,
         WORK_DIR: workDir,
         CACHE_DIR: join(folder, 'cache'),
-        ENGINE: 'wasm',
+        ENGINE: 'onnxruntime',
         LOCK_DURATION_MS: '2000',
         STALLED_INTERVAL_MS: '1000',
         SHUTDOWN_GRACE_SECONDS: '60',
