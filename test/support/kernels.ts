@@ -122,5 +122,5 @@ export function runKernel(
   const given = Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor !== undefined));
   return tf
     .engine()
-    .runKernel(name, given as unknown as tf.NamedTensorMap, attributes as tf.NamedAttrMap) as tf.Tensor;
+    .runKernel<tf.Tensor>(name, given as unknown as tf.NamedTensorMap, attributes as tf.NamedAttrMap);
 }
