@@ -1,4 +1,5 @@
 import {
+  canceledError,
   AppError,
   type EpochMetrics,
   Job,
@@ -10,7 +11,6 @@ import {
   addJob,
   addWebhook,
   cancelJob,
-  canceledError,
   findJob,
   JOBS_QUEUE,
   type JobPayload,

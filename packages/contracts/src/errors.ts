@@ -142,3 +142,8 @@ export class AppError extends Error {
     });
   }
 }
+
+/** The error of every job that was canceled, before or while it ran. */
+export function canceledError(): AppError {
+  return new AppError('canceled', 'The job was canceled. Post it again to run it.');
+}

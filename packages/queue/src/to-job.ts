@@ -1,4 +1,4 @@
-import { AppError, type Job, type JobStatus, Progress } from '@headstart/contracts';
+import { canceledError, type Job, type JobStatus, Progress } from '@headstart/contracts';
 import { decodeFailure } from './failure.js';
 import type { JobRecord } from './payload.js';
 
@@ -63,11 +63,6 @@ function errorOf(record: JobRecord, status: JobStatus): Job['error'] {
   if (status === 'failed') return decodeFailure(record.failedReason);
   if (status === 'canceled') return canceledError().toJobError();
   return null;
-}
-
-/** The error of every job that was canceled, before or while it ran. */
-export function canceledError(): AppError {
-  return new AppError('canceled', 'The job was canceled. Post it again to run it.');
 }
 
 function isoOrNull(timeMs: number | undefined): string | null {

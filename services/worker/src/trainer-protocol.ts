@@ -12,6 +12,7 @@
 import {
   Artifacts,
   AppError,
+  canceledError,
   EpochMetrics,
   JobError,
   JobRequest,
@@ -78,8 +79,7 @@ export type FromTrainer = z.infer<typeof FromTrainer>;
 
 /** The error of a job that was stopped for that reason. */
 export function stopError(reason: StopReason, plan: Plan): AppError {
-  if (reason === 'canceled')
-    return new AppError('canceled', 'The job was canceled. Post it again to run it.');
+  if (reason === 'canceled') return canceledError();
   const limit = plan.training.maxDurationSeconds;
   return new AppError(
     'timed_out',
