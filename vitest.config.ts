@@ -25,6 +25,19 @@ export default defineConfig({
       {
         extends: true,
         test: {
+          name: 'engines',
+          include: ['test/engines/**/*.test.ts'],
+          // They train whole networks, and measure memory.
+          fileParallelism: false,
+          // Without these glibc takes ever larger buffers from its heap, which then grows by fragmentation.
+          env: { MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_TRIM_THRESHOLD_: '65536' },
+          testTimeout: 180_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        extends: true,
+        test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: redis,
