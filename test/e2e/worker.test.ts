@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { type Deployment, hasEnded, startDeployment, WEBHOOK_SECRET } from '../support/deployment.js';
 import { poll } from '../support/poll.js';
 import { freePort } from '../../scripts/src/processes.js';
+import { gone } from '../support/processes.js';
 import { startReceiver } from '../support/receiver.js';
 import type { LogLine, Service } from '../support/services.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
@@ -29,17 +30,6 @@ const hasEpochs = (count: number) => (job: { metrics: unknown[] }) => job.metric
 async function trainerPid(worker: Service): Promise<number> {
   return Number((await worker.waitForLog(started))['trainerPid']);
 }
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-const gone = (pid: number) => poll(`process ${pid} to end`, () => (isAlive(pid) ? null : true), 10_000);
 
 async function readOutput(uri: string): Promise<Buffer> {
   return readFile(fileURLToPath(uri));
@@ -102,6 +92,18 @@ describe('a job', () => {
     worker.signal('SIGTERM');
     expect(await worker.ended).toEqual({ code: 0, signal: null });
     await receiver.close();
+  });
+
+  it('has all cores of a worker that is alone, and its share of them beside another one', async () => {
+    const threads = async () => {
+      const { versions } = await deployment.waitFor((await deployment.post()).id, hasEnded);
+      return Number(versions?.['threads']);
+    };
+    await deployment.startWorker();
+    const alone = await threads();
+    expect(alone).toBeGreaterThanOrEqual(1);
+    await deployment.startWorker();
+    expect(await threads()).toBe(Math.max(1, Math.floor(alone / 2)));
   });
 
   it('that fails says why, and tells its receiver', async () => {

@@ -67,6 +67,9 @@ export const Job = z
     attempts: z.int().meta({ description: 'How often a worker has started the job.' }),
     engine: z.string().nullable(),
     device: z.string().nullable(),
+    versions: z.record(z.string(), z.string()).nullable().meta({
+      description: "The engine's libraries, and the methods it found to work on its machine.",
+    }),
     priority: z.int(),
     metadata: z.record(z.string(), z.string()),
     createdAt: Timestamp,

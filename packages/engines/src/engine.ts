@@ -8,8 +8,10 @@ export interface EngineNeeds {
 
 /** How an engine is to run; one that has no say in it ignores it. */
 export interface EngineSettings {
-  /** Threads for arithmetic; default: one for every physical core. */
+  /** Threads for arithmetic; default: one for every physical core, divided among `sharers`. */
   threads?: number | undefined;
+  /** Processes that are to have equal shares of the machine; default 1. */
+  sharers?: number | undefined;
 }
 
 /** A tfjs backend, and what it can do. An engine is a folder of its own and a line in the registry. */

@@ -30,6 +30,7 @@ export async function toJob(record: JobRecord): Promise<Job> {
     attempts: record.attemptsStarted,
     engine: data.runtime?.engine ?? null,
     device: data.runtime?.device ?? null,
+    versions: data.runtime?.versions ?? null,
     priority: record.priority,
     metadata: data.request.metadata ?? {},
     createdAt: new Date(record.timestamp).toISOString(),

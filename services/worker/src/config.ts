@@ -43,7 +43,7 @@ export interface WorkerConfig {
   /** Downloaded weights, kept. */
   cacheDir: string;
   engine: EngineName;
-  /** Of an engine on the CPU; undefined: one for every physical core. Workers that share a machine divide them. */
+  /** Of an engine on the CPU; undefined: the physical cores, divided among the machine's workers. */
   engineThreads: number | undefined;
   imagenetWeightsUrl: string;
   redisUrl: string;

@@ -41,6 +41,8 @@ export const Assignment = z.object({
   cacheDir: z.string(),
   engine: z.enum(ENGINE_NAMES),
   engineThreads: z.int().optional(),
+  /** Workers that divide the machine's cores, unless `engineThreads` says how many threads there are. */
+  engineSharers: z.int().min(1),
   imagenetWeightsUrl: z.string(),
   storage: z.object({
     fileRoots: z.array(z.string()),

@@ -25,9 +25,9 @@ export async function startOnnxRuntime(
   const { OnnxBackend } = await import('./backend.js');
   const { registerKernels } = await import('./register.js');
   const { probe } = await import('./runtime/probe.js');
-  const { physicalCores } = await import('./runtime/threads.js');
+  const { shareOfCores } = await import('./runtime/threads.js');
 
-  const threads = settings.threads ?? physicalCores();
+  const threads = settings.threads ?? shareOfCores(settings.sharers ?? 1);
   const abilities = probe({ nchwc: settings.nchwc ?? 'auto', zeroCopy: settings.zeroCopy ?? 'auto' });
   const minimumSize = settings.minimumSize ?? MINIMUM_SIZE;
   if (tf.findBackendFactory('onnxruntime')) tf.removeBackend('onnxruntime');

@@ -17,6 +17,7 @@ import type { Logger } from 'pino';
 import type { WorkerConfig } from '../config.js';
 import { type Assignment, stopError } from '../trainer-protocol.js';
 import { createJobWriter, type JobWriter } from './job-writer.js';
+import { countWorkersHere } from './machine.js';
 import { type Outcome, startTrainer, type TrainerReport } from './run-trainer.js';
 import { callAt } from './timer.js';
 import { makeWorkFolder, removeWorkFolder } from './work-folder.js';
@@ -113,7 +114,8 @@ async function runAttempt(
       const record = await findJob(jobs, id);
       return record !== undefined && (await record.getState()) !== 'active';
     });
-    const assignment = assignmentOf(config, job, payload, folder);
+    const engineSharers = await countWorkersHere(jobs);
+    const assignment = assignmentOf(config, job, payload, { workDir: folder, engineSharers });
     return await superviseTrainer(parts, running, job, assignment, { deadlineMs, signal, logger });
   } catch (error) {
     return { type: 'failed', error: AppError.from(error) };
@@ -211,7 +213,7 @@ function assignmentOf(
   config: WorkerConfig,
   job: JobRecord,
   payload: JobPayload,
-  workDir: string,
+  here: Pick<Assignment, 'workDir' | 'engineSharers'>,
 ): Assignment {
   const { request, plan, jobModelUri, outputUri } = payload;
   const { cacheDir, engine, engineThreads, imagenetWeightsUrl, storage } = config;
@@ -222,7 +224,7 @@ function assignmentOf(
     plan,
     jobModelUri,
     outputUri,
-    workDir,
+    ...here,
     cacheDir,
     engine,
     engineThreads,

@@ -95,7 +95,10 @@ export function startTrainer(
       else if (isInterrupted || last?.type === 'interrupted') resolve({ type: 'interrupted' });
       else resolve({ type: 'failed', error: crashed(exit, stderr) });
     };
-    child.on('close', (code, signal) => settle(signal === null ? `exit code ${code}` : `signal ${signal}`));
+    child.on('close', (code, signal) => {
+      logger.debug({ exitCode: code, signal }, 'trainer ended');
+      settle(signal === null ? `exit code ${code}` : `signal ${signal}`);
+    });
     child.on('error', (error) => {
       // Without a process there is no "close".
       if (child.pid === undefined) settle(error.message);

@@ -17,6 +17,7 @@ import { Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import type { WorkerConfig } from '../config.js';
 import { createWebhookWorker } from '../webhooks/worker.js';
+import { WORKER_NAME } from './machine.js';
 import { createProcessor, type RunningAttempt, type SupervisorParts } from './process-job.js';
 
 /** How often a job may be lost with its worker. Attempts that fail are counted apart from that. */
@@ -91,6 +92,7 @@ function createJobWorker(parts: SupervisorParts, running: Map<string, RunningAtt
     (job, token, signal) => processJob(job, token, signal),
     {
       connection: redis,
+      name: WORKER_NAME,
       prefix: config.queuePrefix,
       concurrency: 1,
       autorun: false,

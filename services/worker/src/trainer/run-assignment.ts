@@ -102,6 +102,7 @@ async function runPhases(attempt: Attempt): Promise<void> {
   // Before anything is downloaded: a plan that the engine cannot train is refused at the start.
   const runtime = await selectEngine(assignment.engine, needsOf(assignment.plan), {
     threads: assignment.engineThreads,
+    sharers: assignment.engineSharers,
   });
   attempt.say({ type: 'runtime', runtime });
 

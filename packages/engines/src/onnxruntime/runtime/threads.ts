@@ -1,8 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 
+/** Threads for one of some processes that divide the physical cores evenly; at least one. */
+export function shareOfCores(sharers: number): number {
+  return Math.max(1, Math.floor(physicalCores() / sharers));
+}
+
 /** Physical cores this process may use: a second thread on a core adds nothing to arithmetic that fills its units. */
-export function physicalCores(): number {
+function physicalCores(): number {
   const cores = new Set(readCoreIds());
   return Math.min(cores.size || Infinity, availableParallelism());
 }
