@@ -2,8 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
-import { AppError } from '@headstart/contracts';
+import { AppError, type ObjectStore } from '@headstart/contracts';
 import { createStores, downloadTo, hashFile } from '@headstart/storage';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { startS3, type S3Server } from '../support/s3.js';
@@ -40,8 +41,14 @@ function running(): S3Server {
   return server;
 }
 
-function connect(endpoint = running().endpoint) {
-  const stores = createStores({ fileRoots: [], s3: { endpoint, region: 'us-east-1', forcePathStyle: true } });
+function connect(endpoint = running().endpoint, publicEndpoint?: string) {
+  const s3 = {
+    endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    ...(publicEndpoint && { publicEndpoint }),
+  };
+  const stores = createStores({ fileRoots: [], s3 });
   closers.push(() => stores.close());
   return stores;
 }
@@ -91,6 +98,59 @@ test('a file of more than 100 MB goes up in parts and comes back the same', asyn
   expect(await store.write('large.bin', { file }, { onlyIfAbsent: true })).toBe(false);
   expect(await hasUploads()).toBe(false);
 });
+
+test('a range is read alone', async () => {
+  const { store } = openOwn();
+  const content = randomBytes(MIB);
+  await store.write('x', content);
+  for (const [start, end] of [
+    [0, 0],
+    [1000, 499_999],
+    [MIB - 10, MIB - 1],
+  ] as const) {
+    const part = await store.read('x', { range: { start, end } });
+    expect(part.sizeBytes).toBe(end - start + 1);
+    expect(await buffer(part)).toEqual(content.subarray(start, end + 1));
+  }
+  const beyond = await failureOf(() => store.read('x', { range: { start: MIB, end: MIB } }));
+  expect(beyond).toMatchObject({ code: 'storage_unavailable', retryable: false });
+});
+
+test('whoever has a presigned URL can GET that one object, by ranges too, and nothing else', async () => {
+  const { store } = openOwn();
+  const content = randomBytes(1000);
+  await store.write('with space+ü.bin', content, { contentType: 'application/octet-stream' });
+  const url = await presigned(store, 'with space+ü.bin');
+  expect(new URL(url).searchParams.get('X-Amz-Expires')).toBe('900');
+  const whole = await fetch(url);
+  expect(whole.status).toBe(200);
+  expect(Buffer.from(await whole.arrayBuffer())).toEqual(content);
+  const part = await fetch(url, { headers: { range: 'bytes=10-19' } });
+  expect([part.status, part.headers.get('content-range')]).toEqual([206, 'bytes 10-19/1000']);
+  expect(Buffer.from(await part.arrayBuffer())).toEqual(content.subarray(10, 20));
+
+  expect((await fetch(url, { method: 'DELETE' })).status).toBe(403);
+  expect((await fetch(url.replace('X-Amz-Expires=900', 'X-Amz-Expires=9000'))).status).toBe(403);
+  await store.write('other.bin', content);
+  expect((await fetch(url.replace('with%20space%2B%C3%BC.bin', 'other.bin'))).status).toBe(403);
+  expect((await fetch(await presigned(store, 'missing'))).status).toBe(404);
+});
+
+test('a presigned URL leads to where clients reach the server', async () => {
+  const proxy = await startTcpProxy(target());
+  const store = connect('http://127.0.0.1:1', `http://127.0.0.1:${proxy.port}`).open(
+    `s3://${running().bucket}/`,
+  );
+  await openOwn().stores.open(store.uri).write('public.txt', Buffer.from('x'));
+  expect(await (await fetch(await presigned(store, 'public.txt'))).text()).toBe('x');
+  await proxy.cut();
+});
+
+async function presigned(store: ObjectStore, key: string): Promise<string> {
+  const url = await store.presignGet(key, 900);
+  if (url === null) throw new Error('a store at s3 presigns');
+  return url;
+}
 
 /** True if the bucket holds parts of uploads that never ended. */
 async function hasUploads(): Promise<boolean> {
@@ -201,6 +261,7 @@ test.each([
     () => store.read('x'),
     () => store.write('x', Buffer.from('x')),
     () => store.deleteAll('x'),
+    ...(what === 'no credentials' ? [() => store.presignGet('x', 900)] : []),
   ];
   for (const call of calls) {
     const error = await failureOf(call);

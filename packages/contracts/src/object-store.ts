@@ -12,6 +12,12 @@ export type ObjectReadable = Readable & { readonly sizeBytes: number | null };
 /** What is written: bytes in memory, or a file on this machine. */
 export type ObjectBody = Uint8Array | { file: string };
 
+export interface ReadOptions {
+  signal?: AbortSignal;
+  /** Only these bytes, counted from 0, both ends included; they must lie within the object. */
+  range?: { start: number; end: number };
+}
+
 export interface WriteOptions {
   contentType?: string;
   onlyIfAbsent?: boolean;
@@ -36,7 +42,7 @@ export interface ObjectStore {
   /** Size of one object, or null where there is none. */
   stat(key: string): Promise<ObjectInfo | null>;
   /** A stream that breaks off, or is shorter or longer than announced, ends in `storage_unavailable`, never quietly. */
-  read(key: string, options?: { signal?: AbortSignal }): Promise<ObjectReadable>;
+  read(key: string, options?: ReadOptions): Promise<ObjectReadable>;
   /** Whole object in memory. @throws AppError('payload_too_large') beyond `maxBytes`. */
   readBytes(key: string, maxBytes: number): Promise<Uint8Array>;
   /**
@@ -44,6 +50,12 @@ export interface ObjectStore {
    * @returns false, and writes nothing, where `onlyIfAbsent` is set and the object exists.
    */
   write(key: string, body: ObjectBody, options?: WriteOptions): Promise<boolean>;
+  /**
+   * A URL with which anyone can GET the object for `expiresInSeconds`, ranges included, without credentials. Nothing is asked of
+   * the store: whether the object exists shows when the URL is used.
+   * @returns null where the store has no such URLs, as a folder on a disk.
+   */
+  presignGet(key: string, expiresInSeconds: number): Promise<string | null>;
   /** Removes every object whose key starts with `prefix`; none is no error. */
   deleteAll(prefix: string): Promise<void>;
 }

@@ -21,6 +21,9 @@ export const storageConfigShape = {
   S3_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL; unset means AWS' })
     .optional(),
+  S3_PUBLIC_ENDPOINT: z
+    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL; unset means S3_ENDPOINT' })
+    .optional(),
   S3_REGION: z.string().default('us-east-1'),
   S3_FORCE_PATH_STYLE: z.stringbool({ error: 'must be true or false' }).optional(),
 };
@@ -33,6 +36,8 @@ export interface StorageConfig {
   s3: {
     /** URL of the S3 server; undefined means AWS. */
     endpoint?: string;
+    /** URL of the same server for clients, in links; undefined means `endpoint`. */
+    publicEndpoint?: string;
     region: string;
     /** `http://server/bucket/key` instead of `http://bucket.server/key`. */
     forcePathStyle: boolean;
@@ -45,6 +50,7 @@ export function storageConfig(env: StorageEnvironment): StorageConfig {
     fileRoots: env.FILE_ROOTS,
     s3: {
       ...(env.S3_ENDPOINT !== undefined && { endpoint: env.S3_ENDPOINT }),
+      ...(env.S3_PUBLIC_ENDPOINT !== undefined && { publicEndpoint: env.S3_PUBLIC_ENDPOINT }),
       region: env.S3_REGION,
       forcePathStyle: env.S3_FORCE_PATH_STYLE ?? env.S3_ENDPOINT !== undefined,
     },

@@ -8,6 +8,7 @@ import {
   type ObjectInfo,
   type ObjectReadable,
   type ObjectStore,
+  type ReadOptions,
   type WriteOptions,
 } from '@headstart/contracts';
 import { sizedBody } from './body.js';
@@ -66,7 +67,7 @@ export class FileStore implements ObjectStore {
     }
   }
 
-  async read(key: string, { signal }: { signal?: AbortSignal } = {}): Promise<ObjectReadable> {
+  async read(key: string, { signal, range }: ReadOptions = {}): Promise<ObjectReadable> {
     const path = this.#pathOf(key);
     const uri = this.uriOf(key);
     try {
@@ -79,7 +80,8 @@ export class FileStore implements ObjectStore {
         await handle.close();
         throw new AppError('storage_not_found', `${uri} is not a file. Check the path.`);
       }
-      return guardStream(handle.createReadStream(), { uri, sizeBytes: stats.size, signal });
+      const sizeBytes = range ? range.end - range.start + 1 : stats.size;
+      return guardStream(handle.createReadStream(range), { uri, sizeBytes, signal });
     } catch (error) {
       throw this.#error(error, uri, signal);
     }
@@ -99,6 +101,10 @@ export class FileStore implements ObjectStore {
     } catch (error) {
       throw this.#error(error, this.uriOf(key), options.signal);
     }
+  }
+
+  presignGet(): Promise<null> {
+    return Promise.resolve(null);
   }
 
   async deleteAll(prefix: string): Promise<void> {

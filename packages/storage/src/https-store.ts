@@ -1,5 +1,11 @@
 import type { IncomingMessage } from 'node:http';
-import { AppError, type ObjectInfo, type ObjectReadable, type ObjectStore } from '@headstart/contracts';
+import {
+  AppError,
+  type ObjectInfo,
+  type ObjectReadable,
+  type ObjectStore,
+  type ReadOptions,
+} from '@headstart/contracts';
 import { guardStream } from './guarded-stream.js';
 import { requestHttps } from './https-request.js';
 import { printableUri } from './printable-uri.js';
@@ -50,7 +56,9 @@ export class HttpsStore implements ObjectStore {
     return { key, sizeBytes };
   }
 
-  async read(key: string, { signal }: { signal?: AbortSignal } = {}): Promise<ObjectReadable> {
+  async read(key: string, { signal, range }: ReadOptions = {}): Promise<ObjectReadable> {
+    // A server is free to ignore a range and to send everything.
+    if (range) throw this.#refusal('read in ranges');
     const url = this.#urlOf(key);
     const answer = await requestHttps(url, 'GET', signal);
     return guardStream(answer, { uri: printableUri(url.href), sizeBytes: contentLength(answer), signal });
@@ -58,6 +66,10 @@ export class HttpsStore implements ObjectStore {
 
   async readBytes(key: string, maxBytes: number): Promise<Uint8Array> {
     return readAll(await this.read(key), maxBytes, printableUri(this.#urlOf(key).href));
+  }
+
+  presignGet(): Promise<null> {
+    return Promise.resolve(null);
   }
 
   write(): Promise<boolean> {

@@ -6,12 +6,14 @@ import {
   paginateListObjectsV2,
   type S3Client,
 } from '@aws-sdk/client-s3';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import {
   AppError,
   type ObjectBody,
   type ObjectInfo,
   type ObjectReadable,
   type ObjectStore,
+  type ReadOptions,
   type WriteOptions,
 } from '@headstart/contracts';
 import { sizedBody } from './body.js';
@@ -20,16 +22,24 @@ import { readAll } from './read-bytes.js';
 import { s3Error, s3Status } from './s3-errors.js';
 import { writeS3Object } from './s3-write.js';
 
+export interface S3Clients {
+  requests: S3Client;
+  /** Makes links, which lead to where clients reach the server, and sends nothing itself. */
+  links: S3Client;
+}
+
 /** A bucket's prefix. Keys in S3 URIs are taken as they are: not percent-decoded. */
 export class S3Store implements ObjectStore {
   readonly uri: string;
   readonly #client: S3Client;
+  readonly #links: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
 
   /** @param prefix '' or with a slash at its end. */
-  constructor(client: S3Client, bucket: string, prefix: string) {
-    this.#client = client;
+  constructor({ requests, links }: S3Clients, bucket: string, prefix: string) {
+    this.#client = requests;
+    this.#links = links;
     this.#bucket = bucket;
     this.#prefix = prefix;
     this.uri = `s3://${bucket}/${prefix}`;
@@ -67,10 +77,13 @@ export class S3Store implements ObjectStore {
     }
   }
 
-  async read(key: string, { signal }: { signal?: AbortSignal } = {}): Promise<ObjectReadable> {
+  async read(key: string, { signal, range }: ReadOptions = {}): Promise<ObjectReadable> {
     const uri = this.uriOf(key);
     try {
-      const command = new GetObjectCommand(this.#target(key));
+      const command = new GetObjectCommand({
+        ...this.#target(key),
+        ...(range && { Range: `bytes=${range.start}-${range.end}` }),
+      });
       const { Body, ContentLength } = await this.#client.send(command, {
         ...(signal && { abortSignal: signal }),
       });
@@ -88,6 +101,16 @@ export class S3Store implements ObjectStore {
   async write(key: string, body: ObjectBody, options: WriteOptions = {}): Promise<boolean> {
     const target = { bucket: this.#bucket, key: `${this.#prefix}${key}`, uri: this.uriOf(key) };
     return writeS3Object(this.#client, target, await sizedBody(body), options);
+  }
+
+  async presignGet(key: string, expiresInSeconds: number): Promise<string> {
+    try {
+      return await getSignedUrl(this.#links, new GetObjectCommand(this.#target(key)), {
+        expiresIn: expiresInSeconds,
+      });
+    } catch (error) {
+      throw s3Error(error, this.uriOf(key));
+    }
   }
 
   async deleteAll(prefix: string): Promise<void> {

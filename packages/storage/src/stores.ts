@@ -6,7 +6,7 @@ import { pathOfFileUri } from './file-roots.js';
 import { FileStore } from './file-store.js';
 import { HttpsStore } from './https-store.js';
 import { printableUri } from './printable-uri.js';
-import { parseS3Uri, S3Store } from './s3-store.js';
+import { parseS3Uri, type S3Clients, S3Store } from './s3-store.js';
 
 export interface Stores extends ObjectStores {
   /** Ends the connections to S3. The stores that were opened are not usable afterwards. */
@@ -20,20 +20,27 @@ export interface Stores extends ObjectStores {
  * URI of a store.
  */
 export function createStores(config: StorageConfig): Stores {
-  const client = createS3Client(config.s3);
+  const { endpoint, publicEndpoint = endpoint } = config.s3;
+  const s3 = {
+    requests: createS3Client(config.s3, endpoint),
+    links: createS3Client(config.s3, publicEndpoint),
+  };
   const { fileRoots } = config;
   return {
-    open: (uri) => openFolder(uri, client, fileRoots),
-    locate: (uri) => locateObject(uri, client, fileRoots),
-    close: () => client.destroy(),
+    open: (uri) => openFolder(uri, s3, fileRoots),
+    locate: (uri) => locateObject(uri, s3, fileRoots),
+    close() {
+      s3.requests.destroy();
+      s3.links.destroy();
+    },
   };
 }
 
-function openFolder(uri: string, client: S3Client, fileRoots: string[]): ObjectStore {
+function openFolder(uri: string, s3: S3Clients, fileRoots: string[]): ObjectStore {
   switch (schemeOf(uri)) {
     case 's3': {
       const { bucket, key } = parseS3Uri(uri);
-      return new S3Store(client, bucket, key === '' || key.endsWith('/') ? key : `${key}/`);
+      return new S3Store(s3, bucket, key === '' || key.endsWith('/') ? key : `${key}/`);
     }
     case 'file':
       return new FileStore(pathOfFileUri(uri, fileRoots), fileRoots);
@@ -44,17 +51,13 @@ function openFolder(uri: string, client: S3Client, fileRoots: string[]): ObjectS
   }
 }
 
-function locateObject(
-  uri: string,
-  client: S3Client,
-  fileRoots: string[],
-): { store: ObjectStore; key: string } {
+function locateObject(uri: string, s3: S3Clients, fileRoots: string[]): { store: ObjectStore; key: string } {
   switch (schemeOf(uri)) {
     case 's3': {
       const { bucket, key } = parseS3Uri(uri);
       const split = key.lastIndexOf('/') + 1;
       if (split === key.length) throw notAnObject(uri);
-      return { store: new S3Store(client, bucket, key.slice(0, split)), key: key.slice(split) };
+      return { store: new S3Store(s3, bucket, key.slice(0, split)), key: key.slice(split) };
     }
     case 'file': {
       const path = pathOfFileUri(uri, fileRoots);
@@ -95,7 +98,10 @@ function notAnObject(uri: string): AppError {
   );
 }
 
-function createS3Client({ endpoint, region, forcePathStyle }: StorageConfig['s3']): S3Client {
+function createS3Client(
+  { region, forcePathStyle }: StorageConfig['s3'],
+  endpoint: string | undefined,
+): S3Client {
   return new S3Client({
     region,
     forcePathStyle,

@@ -19,6 +19,12 @@ test('an endpoint brings path style with it, unless that is set', () => {
   expect(parse({ S3_ENDPOINT: endpoint, S3_FORCE_PATH_STYLE: 'false' }).s3.forcePathStyle).toBe(false);
 });
 
+test('clients may reach the server elsewhere', () => {
+  const publicEndpoint = 'https://s3.example.com';
+  const { s3 } = parse({ S3_ENDPOINT: 'http://s3:8333', S3_PUBLIC_ENDPOINT: publicEndpoint });
+  expect(s3.publicEndpoint).toBe(publicEndpoint);
+});
+
 test('roots are cleaned', () => {
   expect(parse({ FILE_ROOTS: '/data/, /srv/x/../sets ,' }).fileRoots).toEqual(['/data', '/srv/sets']);
 });

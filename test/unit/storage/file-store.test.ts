@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { chmod, mkdir, readdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { AppError } from '@headstart/contracts';
 import { createStores } from '@headstart/storage';
@@ -135,6 +136,17 @@ test('readBytes stops at its limit', async () => {
   const error = await failureOf(() => store.readBytes('x', 5));
   expect(error.code).toBe('payload_too_large');
   expect(error.message).toContain('at most 5');
+});
+
+test('a range is read alone, and there are no presigned URLs', async () => {
+  const { store } = await fileSandbox();
+  await store.write('x', bytes('0123456789'));
+  const part = await store.read('x', { range: { start: 3, end: 5 } });
+  expect(part.sizeBytes).toBe(3);
+  expect(await text(part)).toBe('345');
+  const beyond = await store.read('x', { range: { start: 8, end: 10 } });
+  expect((await failureOf(() => text(beyond))).code).toBe('storage_unavailable');
+  expect(await store.presignGet('x', 900)).toBeNull();
 });
 
 test('a file that is cut off while it is read is an error, not an early end', async () => {

@@ -71,6 +71,10 @@ test('an object is read whole, and its size known', async () => {
   expect(Buffer.from(await store.readBytes(key, CONTENT.length))).toEqual(CONTENT);
   expect(await store.stat('missing')).toBeNull();
   expect((await failureOf(() => store.readBytes(key, CONTENT.length - 1))).code).toBe('payload_too_large');
+
+  const inRanges = await failureOf(() => store.read(key, { range: { start: 0, end: 9 } }));
+  expect(inRanges.code).toBe('uri_forbidden');
+  expect(await store.presignGet(key, 900)).toBeNull();
 });
 
 test('a download is hashed, and its progress told with and without an announced size', async () => {
