@@ -89,7 +89,11 @@ describe('a job on a real S3 server', () => {
 
     process.env['AWS_ACCESS_KEY_ID'] = accessKeyId;
     process.env['AWS_SECRET_ACCESS_KEY'] = secretAccessKey;
-    const stores = createStores({ fileRoots: [], s3: { endpoint, region: REGION, forcePathStyle: true } });
+    const stores = createStores({
+      fileRoots: [],
+      allowedNetworks: [],
+      s3: { endpoint, region: REGION, forcePathStyle: true },
+    });
     const store = stores.open(job.artifacts!.uri);
     const manifest = Manifest.parse(
       JSON.parse(Buffer.from(await store.readBytes('manifest.json', HUNDRED_MB)).toString()),

@@ -20,6 +20,7 @@ test('a data set in a bucket is downloaded, as a folder and as an archive', asyn
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', server.secretAccessKey);
   const stores = createStores({
     fileRoots: [],
+    allowedNetworks: [],
     s3: { endpoint: server.endpoint, region: 'us-east-1', forcePathStyle: true },
   });
   const root = await mkdtemp(join(tmpdir(), 'headstart-dataset-s3-'));

@@ -48,7 +48,7 @@ function connect(endpoint = running().endpoint, publicEndpoint?: string) {
     forcePathStyle: true,
     ...(publicEndpoint && { publicEndpoint }),
   };
-  const stores = createStores({ fileRoots: [], s3 });
+  const stores = createStores({ fileRoots: [], allowedNetworks: [], s3 });
   closers.push(() => stores.close());
   return stores;
 }

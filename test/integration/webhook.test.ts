@@ -8,7 +8,8 @@ import {
   type WebhookPayload,
   type WebhookRecord,
 } from '@headstart/queue';
-import { createWebhookWorker, type WebhookConfig } from '@headstart/worker';
+import { createUrlGuard } from '@headstart/storage';
+import { createWebhookWorker, type WebhookWorkerOptions } from '@headstart/worker';
 import type { Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { pino } from 'pino';
@@ -17,6 +18,7 @@ import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { poll } from '../support/poll.js';
 import { freePort } from '../../scripts/src/processes.js';
 import { type Receiver, startReceiver } from '../support/receiver.js';
+import { LOOPBACK } from '../support/storage.js';
 
 const SECRET = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
 const EVENT: WebhookEvent = {
@@ -56,7 +58,7 @@ afterEach(async () => {
   worker = receiver = undefined;
 });
 
-function startSending(config: Partial<WebhookConfig> = {}): void {
+function startSending(config: Partial<WebhookWorkerOptions> = {}): void {
   worker = createWebhookWorker({
     redis,
     prefix,
@@ -64,6 +66,7 @@ function startSending(config: Partial<WebhookConfig> = {}): void {
     secret: SECRET,
     retryDelaysSeconds: [0.05, 0.05, 0.05],
     timeoutMs: 5000,
+    guard: createUrlGuard(LOOPBACK),
     ...config,
   });
   void worker.run();
@@ -127,6 +130,35 @@ describe('a webhook', () => {
     const record = await ended(await send(receiver.url), 'failed');
     expect(record.failedReason).toContain('302');
     expect(receiver.received.map(({ path }) => path)).toEqual(Array(4).fill('/hook'));
+  });
+
+  it('is sent to no address that is not public, and is tried again, as DNS may be mended', async () => {
+    receiver = await startReceiver(answerWith(200));
+    startSending({ guard: createUrlGuard([]), retryDelaysSeconds: [0.05] });
+    for (const url of [receiver.url, receiver.url.replace('127.0.0.1', 'localhost')]) {
+      const record = await ended(await send(url), 'failed');
+      expect(record.failedReason).toContain('an address that is not public');
+      expect(record.attemptsMade).toBe(2);
+    }
+    expect(receiver.received).toEqual([]);
+  });
+
+  it('keeps nothing of what the receiver answers', async () => {
+    const secret = 'AKIA-internal-credentials';
+    const answers = [
+      (response: ServerResponse) =>
+        void response.writeHead(500, { 'x-token': secret }).end(secret.repeat(1000)),
+      (response: ServerResponse) => void response.socket?.end(`${secret} is no HTTP\r\n\r\n`),
+    ];
+    receiver = await startReceiver((response, earlier) => answers[earlier]?.(response));
+    const log: string[] = [];
+    startSending({
+      retryDelaysSeconds: [0.05],
+      logger: pino({ level: 'trace' }, { write: (line) => log.push(line) }),
+    });
+    const record = await ended(await send(receiver.url), 'failed');
+    expect(log).toHaveLength(2);
+    expect(JSON.stringify([record.toJSON(), log])).not.toContain(secret);
   });
 
   it('waits as long as Retry-After says', async () => {

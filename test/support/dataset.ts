@@ -7,7 +7,11 @@ import { expect } from 'vitest';
 
 /** The real stores, with one folder that file:// may be below. */
 export function storesFor(folder: string): ObjectStores {
-  return createStores({ fileRoots: [folder], s3: { region: 'us-east-1', forcePathStyle: true } });
+  return createStores({
+    fileRoots: [folder],
+    allowedNetworks: [],
+    s3: { region: 'us-east-1', forcePathStyle: true },
+  });
 }
 
 export function uriOf(path: string): string {

@@ -7,6 +7,7 @@ import { HeadstartClient } from '@headstart/client';
 import type { Job, JobRequestInput } from '@headstart/contracts';
 import { plainPicture, writeTree } from './pictures.js';
 import { poll } from './poll.js';
+import { LOOPBACK } from './storage.js';
 import { type ApiService, killServices, type Service, startApi, startWorker } from './services.js';
 
 export const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 5).toString('base64')}`;
@@ -30,11 +31,12 @@ export interface Deployment {
 
 export async function startDeployment(redisUrl: string): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), 'headstart-e2e-'));
-  await drawPictures(join(folder, 'pictures'));
+  await drawTwoClasses(join(folder, 'pictures'));
   const common = {
     REDIS_URL: redisUrl,
     QUEUE_PREFIX: `test-${randomUUID()}`,
     FILE_ROOTS: folder,
+    ALLOWED_NETWORKS: LOOPBACK.join(),
     WEBHOOK_SECRET,
   };
   const outputUri = pathToFileURL(join(folder, 'output')).href;
@@ -93,7 +95,7 @@ export async function startDeployment(redisUrl: string): Promise<Deployment> {
 export const hasEnded = ({ status }: Job) => !['queued', 'running'].includes(status);
 
 /** Two classes that anyone could tell apart, ten pictures each, no two alike. */
-async function drawPictures(folder: string): Promise<void> {
+export async function drawTwoClasses(folder: string): Promise<void> {
   const files: Record<string, Buffer> = {};
   for (let i = 0; i < 10; i++) {
     files[`warm/${i}.png`] = await plainPicture({ r: 200 + i, g: 40 + i, b: 30 })

@@ -2,10 +2,11 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
-import { createServer, globalAgent } from 'node:https';
+import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { promisify } from 'node:util';
 
 export interface HttpsServer {
@@ -28,12 +29,12 @@ export async function startHttps(listener: RequestListener): Promise<HttpsServer
     const [key, cert] = await Promise.all([readFile(keyFile), readFile(certFile)]);
     const server = createServer({ key, cert }, listener).listen(0, 'localhost');
     await once(server, 'listening');
-    const caBefore = globalAgent.options.ca;
+    const before = getCACertificates('default');
     return {
       origin: `https://localhost:${(server.address() as AddressInfo).port}`,
-      trust: () => (globalAgent.options.ca = cert),
+      trust: () => setDefaultCACertificates([...before, cert]),
       async stop() {
-        globalAgent.options.ca = caBefore;
+        setDefaultCACertificates(before);
         server.closeAllConnections();
         await once(server.close(), 'close');
       },

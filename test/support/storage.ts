@@ -6,14 +6,17 @@ import { AppError, type ObjectInfo, type ObjectStore } from '@headstart/contract
 import { createStores } from '@headstart/storage';
 import { onTestFinished } from 'vitest';
 
+/** Where the servers of tests are. */
+export const LOOPBACK = ['127.0.0.0/8', '::1/128'] as const;
+
 const NO_S3 = { region: 'us-east-1', forcePathStyle: false };
 
 /** A temporary folder with an allowed root `data` in it; both are gone after the test. */
-export async function fileSandbox() {
+export async function fileSandbox({ allowedNetworks = [...LOOPBACK] }: { allowedNetworks?: string[] } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'headstart-storage-'));
   const root = join(folder, 'data');
   await mkdir(root);
-  const stores = createStores({ fileRoots: [root], s3: NO_S3 });
+  const stores = createStores({ fileRoots: [root], allowedNetworks, s3: NO_S3 });
   onTestFinished(async () => {
     stores.close();
     await rm(folder, { recursive: true });

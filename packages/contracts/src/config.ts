@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { describeIssues } from './validation.js';
+import { describeIssues, hideCredentials } from './validation.js';
 
 /** pino's levels, for the LOG_LEVEL of every service. */
 export const LogLevel = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']);
@@ -35,5 +35,5 @@ export function parseConfig<T extends z.ZodType>(
 function printable(name: string, value: unknown): string {
   if (value === undefined) return 'nothing';
   if (name.includes('SECRET')) return 'a value that is not shown';
-  return JSON.stringify(value).replace(/\/\/[^/@]*@/, '//***@');
+  return hideCredentials(JSON.stringify(value));
 }

@@ -27,3 +27,8 @@ export function uriOf(schemes: readonly string[], what: string) {
         fail(`${what} must name a ${scheme === 's3' ? 'bucket' : 'host'}`);
     });
 }
+
+/** A URI for messages, logs and files that are kept: a web address's query is left out, as it may hold a signature. */
+export function printableUri(uri: string): string {
+  return /^https?:/i.test(uri) ? uri.replace(/[?#].*$/s, '') : uri;
+}

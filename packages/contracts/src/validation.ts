@@ -17,7 +17,9 @@ function describeIssue(issue: z.core.$ZodIssue, input: unknown, parent: Property
     return {
       field: keys.map(String).join('.') || '(body)',
       message,
-      ...(received !== undefined && { received }),
+      ...(received !== undefined && {
+        received: typeof received === 'string' ? hideCredentials(received) : received,
+      }),
       ...(allowed !== undefined && { allowed }),
     };
   };
@@ -38,6 +40,11 @@ function describeIssue(issue: z.core.$ZodIssue, input: unknown, parent: Property
     default:
       return [at(path, issue.message)];
   }
+}
+
+/** A text without the user name and password of a URL in it. */
+export function hideCredentials(text: string): string {
+  return text.replace(/\/\/[^/@]*@/, '//***@');
 }
 
 function valueAt(input: unknown, path: PropertyKey[]): unknown {

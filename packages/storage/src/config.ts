@@ -1,23 +1,28 @@
 import { isAbsolute, resolve } from 'node:path';
 import { z } from 'zod';
+import { isNetwork } from './networks.js';
 
 const FileRoots = z
   .string()
   .default('')
-  .transform((value) =>
-    value
-      .split(',')
-      .map((root) => root.trim())
-      .filter((root) => root !== ''),
-  )
+  .transform(commaSeparated)
   .refine((roots) => roots.every((root) => isAbsolute(root)), {
     error: 'must be absolute folders, separated by commas',
   })
   .transform((roots) => roots.map((root) => resolve(root)));
 
+const AllowedNetworks = z
+  .string()
+  .default('')
+  .transform(commaSeparated)
+  .refine((networks) => networks.every(isNetwork), {
+    error: 'must be networks in CIDR notation, such as 10.0.0.0/8, separated by commas',
+  });
+
 /** The environment variables of storage, to spread into a service's own schema. */
 export const storageConfigShape = {
   FILE_ROOTS: FileRoots,
+  ALLOWED_NETWORKS: AllowedNetworks,
   S3_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL; unset means AWS' })
     .optional(),
@@ -33,6 +38,8 @@ type StorageEnvironment = z.infer<z.ZodObject<typeof storageConfigShape>>;
 export interface StorageConfig {
   /** Absolute folders that file:// URIs may be below; none means that file:// is refused. */
   fileRoots: string[];
+  /** CIDRs besides the public addresses that URLs of users may lead to. */
+  allowedNetworks: string[];
   s3: {
     /** URL of the S3 server; undefined means AWS. */
     endpoint?: string;
@@ -48,6 +55,7 @@ export interface StorageConfig {
 export function storageConfig(env: StorageEnvironment): StorageConfig {
   return {
     fileRoots: env.FILE_ROOTS,
+    allowedNetworks: env.ALLOWED_NETWORKS,
     s3: {
       ...(env.S3_ENDPOINT !== undefined && { endpoint: env.S3_ENDPOINT }),
       ...(env.S3_PUBLIC_ENDPOINT !== undefined && { publicEndpoint: env.S3_PUBLIC_ENDPOINT }),
@@ -55,4 +63,11 @@ export function storageConfig(env: StorageEnvironment): StorageConfig {
       forcePathStyle: env.S3_FORCE_PATH_STYLE ?? env.S3_ENDPOINT !== undefined,
     },
   };
+}
+
+function commaSeparated(list: string): string[] {
+  return list
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
 }

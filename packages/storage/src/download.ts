@@ -3,9 +3,8 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { AppError, type ObjectReadable, type ObjectStores } from '@headstart/contracts';
+import { AppError, type ObjectReadable, type ObjectStores, printableUri } from '@headstart/contracts';
 import type { FileDigest } from './hash.js';
-import { printableUri } from './printable-uri.js';
 import { checkSize } from './read-bytes.js';
 
 export interface DownloadOptions {

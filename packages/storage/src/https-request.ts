@@ -1,39 +1,55 @@
 import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
-import { AppError } from '@headstart/contracts';
-import { printableUri } from './printable-uri.js';
+import { AppError, printableUri } from '@headstart/contracts';
+import type { UrlGuard } from './guarded-request.js';
 
 /** How long the server may take to be connected to and to answer with its headers. */
 const HEADERS_TIMEOUT_MS = 10_000;
+const REDIRECTS = [301, 302, 303, 307, 308];
+const MAX_REDIRECTS = 5;
 
 /**
- * One request, certificates checked, redirects refused, nothing decompressed.
+ * Asks for one object, certificates checked, nothing decompressed. A redirect is followed to another https:// URL, which
+ * is checked as the first one was.
  *
  * node:https rather than fetch, which would unpack a compressed answer so that its size is no longer the announced one.
  * @returns the answer, of status 200, its body not yet read.
  */
 export async function requestHttps(
+  guard: UrlGuard,
   url: URL,
   method: 'GET' | 'HEAD',
   signal?: AbortSignal,
 ): Promise<IncomingMessage> {
-  let answer: IncomingMessage;
+  let at = url;
+  for (let redirects = 0; ; redirects += 1) {
+    const answer = await requestOnce(guard, at, method, signal);
+    if (answer.statusCode === 200) return answer;
+    answer.destroy();
+    if (!REDIRECTS.includes(answer.statusCode ?? 0)) throw statusError(answer, at);
+    if (redirects === MAX_REDIRECTS) throw badRedirect(url, `it redirects more than ${MAX_REDIRECTS} times`);
+    at = redirectTarget(answer, at);
+  }
+}
+
+async function requestOnce(
+  guard: UrlGuard,
+  url: URL,
+  method: string,
+  signal: AbortSignal | undefined,
+): Promise<IncomingMessage> {
   try {
     signal?.throwIfAborted();
-    answer = await send(url, method, signal);
+    return await send(guard, url, method, signal);
   } catch (cause) {
     if (signal?.aborted) throw signal.reason;
     throw connectionError(cause as NodeJS.ErrnoException, url);
   }
-  if (answer.statusCode === 200) return answer;
-  answer.destroy();
-  throw statusError(answer, url);
 }
 
-function send(url: URL, method: string, signal?: AbortSignal): Promise<IncomingMessage> {
+function send(guard: UrlGuard, url: URL, method: string, signal?: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const headers = { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'headstart' };
-    const outgoing = request(url, { method, headers, ...(signal && { signal }) });
+    const outgoing = guard.request(url, { method, headers, ...(signal && { signal }) });
     const timer = setTimeout(
       () => outgoing.destroy(new Error(`no answer within ${HEADERS_TIMEOUT_MS / 1000} s`)),
       HEADERS_TIMEOUT_MS,
@@ -46,7 +62,29 @@ function send(url: URL, method: string, signal?: AbortSignal): Promise<IncomingM
   });
 }
 
+function redirectTarget({ headers: { location } }: IncomingMessage, from: URL): URL {
+  if (location === undefined || !URL.canParse(location, from.href))
+    throw badRedirect(from, 'it redirects without saying where to');
+  const target = new URL(location, from);
+  if (target.protocol !== 'https:')
+    throw badRedirect(
+      from,
+      `it redirects to ${printableUri(target.href)}, and only https:// may be redirected to`,
+    );
+  if (target.username || target.password)
+    throw badRedirect(from, 'it redirects to a URL with a user name or password');
+  return target;
+}
+
+function badRedirect(url: URL, why: string): AppError {
+  return new AppError(
+    'uri_forbidden',
+    `${printableUri(url.href)} cannot be read: ${why}. Use the URL it ends at.`,
+  );
+}
+
 function connectionError(cause: NodeJS.ErrnoException, url: URL): AppError {
+  if (cause instanceof AppError) return cause;
   const uri = printableUri(url.href);
   const said = cause.message || cause.code || 'the connection failed';
   if (/CERT|SELF_SIGNED|UNABLE_TO/.test(cause.code ?? ''))
@@ -58,7 +96,7 @@ function connectionError(cause: NodeJS.ErrnoException, url: URL): AppError {
   return new AppError('storage_unavailable', `${uri} does not answer (${said}). Try again.`, { cause });
 }
 
-function statusError({ statusCode: status = 0, headers }: IncomingMessage, url: URL): AppError {
+function statusError({ statusCode: status = 0 }: IncomingMessage, url: URL): AppError {
   const uri = printableUri(url.href);
   if (status === 404 || status === 410)
     return new AppError('storage_not_found', `${uri} does not exist (status ${status}). Check the URL.`);
@@ -67,15 +105,6 @@ function statusError({ statusCode: status = 0, headers }: IncomingMessage, url: 
       'storage_forbidden',
       `The server refused ${uri} (status ${status}). Use a URL that can be read without credentials.`,
     );
-  if (status >= 300 && status < 400) {
-    const { location } = headers;
-    const isUrl = location !== undefined && URL.canParse(location, url.href);
-    const to = isUrl ? printableUri(new URL(location, url).href) : 'another place';
-    return new AppError(
-      'uri_forbidden',
-      `${uri} redirects to ${to} (status ${status}), and redirects are not followed. Use the URL it ends at.`,
-    );
-  }
   const retryable = status >= 500 || status === 408 || status === 429;
   return new AppError('storage_unavailable', `${uri} answered with status ${status}.`, { retryable });
 }

@@ -4,20 +4,24 @@ import {
   type ObjectInfo,
   type ObjectReadable,
   type ObjectStore,
+  printableUri,
   type ReadOptions,
 } from '@headstart/contracts';
+import type { UrlGuard } from './guarded-request.js';
 import { guardStream } from './guarded-stream.js';
 import { requestHttps } from './https-request.js';
-import { printableUri } from './printable-uri.js';
 import { readAll } from './read-bytes.js';
 
 /** Single objects of a web server, read-only: a web server has no folders to list. */
 export class HttpsStore implements ObjectStore {
   readonly uri: string;
 
+  readonly #guard: UrlGuard;
+
   /** @param uri https:// URL of a folder, with a slash at its end. */
-  constructor(uri: string) {
+  constructor(uri: string, guard: UrlGuard) {
     this.uri = uri;
+    this.#guard = guard;
   }
 
   /** A key is the rest of the URL as it is written there, with its query if it has one. */
@@ -38,7 +42,7 @@ export class HttpsStore implements ObjectStore {
     const url = this.#urlOf(key);
     let answer: IncomingMessage;
     try {
-      answer = await requestHttps(url, 'HEAD');
+      answer = await requestHttps(this.#guard, url, 'HEAD');
     } catch (error) {
       if (error instanceof AppError && error.code === 'storage_not_found') return null;
       throw error;
@@ -60,7 +64,7 @@ export class HttpsStore implements ObjectStore {
     // A server is free to ignore a range and to send everything.
     if (range) throw this.#refusal('read in ranges');
     const url = this.#urlOf(key);
-    const answer = await requestHttps(url, 'GET', signal);
+    const answer = await requestHttps(this.#guard, url, 'GET', signal);
     return guardStream(answer, { uri: printableUri(url.href), sizeBytes: contentLength(answer), signal });
   }
 

@@ -1,11 +1,11 @@
 import { basename, dirname } from 'node:path';
 import { S3Client } from '@aws-sdk/client-s3';
-import { AppError, type ObjectStore, type ObjectStores } from '@headstart/contracts';
+import { AppError, type ObjectStore, type ObjectStores, printableUri } from '@headstart/contracts';
 import type { StorageConfig } from './config.js';
 import { pathOfFileUri } from './file-roots.js';
 import { FileStore } from './file-store.js';
+import { createUrlGuard, type UrlGuard } from './guarded-request.js';
 import { HttpsStore } from './https-store.js';
-import { printableUri } from './printable-uri.js';
 import { parseS3Uri, type S3Clients, S3Store } from './s3-store.js';
 
 export interface Stores extends ObjectStores {
@@ -16,8 +16,8 @@ export interface Stores extends ObjectStores {
 /**
  * Opens stores by URI. Nothing is connected to before a store is used.
  *
- * Both methods throw AppError at once: `uri_forbidden` for a path outside the allowed roots, `invalid_request` for what is no
- * URI of a store.
+ * Both methods throw AppError at once: `uri_forbidden` for a path outside the allowed roots or a host written as an address that
+ * is not allowed, `invalid_request` for what is no URI of a store.
  */
 export function createStores(config: StorageConfig): Stores {
   const { endpoint, publicEndpoint = endpoint } = config.s3;
@@ -25,10 +25,10 @@ export function createStores(config: StorageConfig): Stores {
     requests: createS3Client(config.s3, endpoint),
     links: createS3Client(config.s3, publicEndpoint),
   };
-  const { fileRoots } = config;
+  const means = { s3, fileRoots: config.fileRoots, guard: createUrlGuard(config.allowedNetworks) };
   return {
-    open: (uri) => openFolder(uri, s3, fileRoots),
-    locate: (uri) => locateObject(uri, s3, fileRoots),
+    open: (uri) => openFolder(uri, means),
+    locate: (uri) => locateObject(uri, means),
     close() {
       s3.requests.destroy();
       s3.links.destroy();
@@ -36,7 +36,13 @@ export function createStores(config: StorageConfig): Stores {
   };
 }
 
-function openFolder(uri: string, s3: S3Clients, fileRoots: string[]): ObjectStore {
+interface Means {
+  s3: S3Clients;
+  fileRoots: string[];
+  guard: UrlGuard;
+}
+
+function openFolder(uri: string, { s3, fileRoots, guard }: Means): ObjectStore {
   switch (schemeOf(uri)) {
     case 's3': {
       const { bucket, key } = parseS3Uri(uri);
@@ -45,13 +51,15 @@ function openFolder(uri: string, s3: S3Clients, fileRoots: string[]): ObjectStor
     case 'file':
       return new FileStore(pathOfFileUri(uri, fileRoots), fileRoots);
     case 'https': {
-      const { origin, pathname } = new URL(uri);
-      return new HttpsStore(`${origin}${pathname}${pathname.endsWith('/') ? '' : '/'}`);
+      const url = new URL(uri);
+      guard.check(url);
+      const { origin, pathname } = url;
+      return new HttpsStore(`${origin}${pathname}${pathname.endsWith('/') ? '' : '/'}`, guard);
     }
   }
 }
 
-function locateObject(uri: string, s3: S3Clients, fileRoots: string[]): { store: ObjectStore; key: string } {
+function locateObject(uri: string, { s3, fileRoots, guard }: Means): { store: ObjectStore; key: string } {
   switch (schemeOf(uri)) {
     case 's3': {
       const { bucket, key } = parseS3Uri(uri);
@@ -66,11 +74,13 @@ function locateObject(uri: string, s3: S3Clients, fileRoots: string[]): { store:
       return { store: new FileStore(dirname(path), fileRoots), key: basename(path) };
     }
     case 'https': {
-      const { origin, pathname, search } = new URL(uri);
+      const url = new URL(uri);
+      guard.check(url);
+      const { origin, pathname, search } = url;
       const split = pathname.lastIndexOf('/') + 1;
       if (split === pathname.length) throw notAnObject(uri);
       return {
-        store: new HttpsStore(origin + pathname.slice(0, split)),
+        store: new HttpsStore(origin + pathname.slice(0, split), guard),
         key: pathname.slice(split) + search,
       };
     }

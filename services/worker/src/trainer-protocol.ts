@@ -46,6 +46,7 @@ export const Assignment = z.object({
   imagenetWeightsUrl: z.string(),
   storage: z.object({
     fileRoots: z.array(z.string()),
+    allowedNetworks: z.array(z.string()),
     s3: z.object({ endpoint: z.string().optional(), region: z.string(), forcePathStyle: z.boolean() }),
   }),
 });

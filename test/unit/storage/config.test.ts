@@ -6,7 +6,11 @@ import { z } from 'zod';
 const parse = (env: Record<string, string>) => storageConfig(parseConfig(z.object(storageConfigShape), env));
 
 test('no setting allows no files and means AWS', () => {
-  expect(parse({})).toEqual({ fileRoots: [], s3: { region: 'us-east-1', forcePathStyle: false } });
+  expect(parse({})).toEqual({
+    fileRoots: [],
+    allowedNetworks: [],
+    s3: { region: 'us-east-1', forcePathStyle: false },
+  });
 });
 
 test('an endpoint brings path style with it, unless that is set', () => {

@@ -37,7 +37,11 @@ test('.. that stays inside is allowed, and so is a percent sign in a name', asyn
 });
 
 test('without roots every file is refused', async () => {
-  const stores = createStores({ fileRoots: [], s3: { region: 'us-east-1', forcePathStyle: false } });
+  const stores = createStores({
+    fileRoots: [],
+    allowedNetworks: [],
+    s3: { region: 'us-east-1', forcePathStyle: false },
+  });
   const error = await failureOf(() => stores.open('file:///tmp/'));
   expect(error.code).toBe('uri_forbidden');
   expect(error.message).toContain('FILE_ROOTS');
@@ -89,7 +93,11 @@ test('links that stay inside, a root that is a link, and a link in a circle all 
 
   const rootLink = join(folder, 'data-link');
   await symlink(root, rootLink);
-  const stores = createStores({ fileRoots: [rootLink], s3: { region: 'us-east-1', forcePathStyle: false } });
+  const stores = createStores({
+    fileRoots: [rootLink],
+    allowedNetworks: [],
+    s3: { region: 'us-east-1', forcePathStyle: false },
+  });
   const { href } = pathToFileURL(join(rootLink, 'real'));
   expect(await keysOf(stores.open(href))).toContain('a.txt');
 });

@@ -193,7 +193,11 @@ test.each([
   's3:///key',
   'https://u:p@host/x',
 ])('%s is no URI of a store', async (uri) => {
-  const stores = createStores({ fileRoots: [], s3: { region: 'us-east-1', forcePathStyle: false } });
+  const stores = createStores({
+    fileRoots: [],
+    allowedNetworks: [],
+    s3: { region: 'us-east-1', forcePathStyle: false },
+  });
   for (const call of [() => stores.open(uri), () => stores.locate(uri)]) {
     const error = await failureOf(call);
     expect(error.code).toBe('invalid_request');

@@ -33,7 +33,17 @@ const ROUTES: Record<string, Route> = {
     response.writeHead(url?.endsWith('?token=secret') ? 200 : 403).end('ok'),
   '/cut': cutAfter({ 'content-length': String(CONTENT.length) }),
   '/cut-unsized': cutAfter({ 'transfer-encoding': 'chunked' }),
-  '/moved': (response) => response.writeHead(302, { location: 'http://169.254.169.254/?token=secret' }).end(),
+  '/moved': (response) => response.writeHead(302, { location: '/elsewhere/set.zip?token=secret' }).end(),
+  '/elsewhere/set.zip': (response) => response.writeHead(308, { location: '../set.zip' }).end(),
+  '/inside': (response) =>
+    response.writeHead(302, { location: 'https://169.254.169.254/?token=secret' }).end(),
+  '/inside-hex': (response) =>
+    response.writeHead(301, { location: 'https://0xa9fea9fe/?token=secret' }).end(),
+  '/plain': (response) => response.writeHead(302, { location: 'http://127.0.0.1/?token=secret' }).end(),
+  '/file': (response) => response.writeHead(302, { location: 'file:///etc/passwd' }).end(),
+  '/credentials': (response) => response.writeHead(302, { location: 'https://u:secret@localhost/' }).end(),
+  '/nowhere': (response) => response.writeHead(302).end(),
+  '/round': (response) => response.writeHead(307, { location: '/round' }).end(),
   '/private': (response) => response.writeHead(403).end(),
   '/broken': (response) => response.writeHead(503).end(),
   '/teapot': (response) => response.writeHead(418).end(),
@@ -133,7 +143,11 @@ test.each<[string, ErrorCode, boolean]>([
   ['/broken', 'storage_unavailable', true],
   ['/teapot', 'storage_unavailable', false],
   ['/drop', 'storage_unavailable', true],
-  ['/moved?token=secret', 'uri_forbidden', false],
+  ['/plain?token=secret', 'uri_forbidden', false],
+  ['/file', 'uri_forbidden', false],
+  ['/credentials', 'uri_forbidden', false],
+  ['/nowhere', 'uri_forbidden', false],
+  ['/round', 'uri_forbidden', false],
 ])('%s is %s', async (path, code, retryable) => {
   const { stores } = await fileSandbox();
   const { store, key } = stores.locate(`${origin()}${path}`);
@@ -141,6 +155,33 @@ test.each<[string, ErrorCode, boolean]>([
   expect(error).toMatchObject({ code, retryable });
   expect(error.message).toContain(`${origin()}${path.split('?')[0]}`);
   expect(error.message).not.toContain('secre');
+});
+
+test('a redirect is followed', async () => {
+  const { stores } = await fileSandbox();
+  const { store, key } = stores.locate(`${origin()}/moved`);
+  expect(await store.stat(key)).toEqual({ key, sizeBytes: CONTENT.length });
+  expect(Buffer.from(await store.readBytes(key, CONTENT.length))).toEqual(CONTENT);
+});
+
+test.each(['/inside', '/inside-hex'])('a redirect is checked as the first URL is: %s', async (path) => {
+  const { stores } = await fileSandbox();
+  const { store, key } = stores.locate(`${origin()}${path}`);
+  const error = await failureOf(() => store.read(key));
+  expect(error).toMatchObject({ code: 'uri_forbidden', retryable: false });
+  expect(error.message).toContain('https://169.254.169.254/ is not allowed');
+  expect(error.message).not.toContain('secre');
+});
+
+test('a server of this network is refused where the operator does not allow it', async () => {
+  const { stores } = await fileSandbox({ allowedNetworks: [] });
+  const { store, key } = stores.locate(`${origin()}/set.zip`);
+  expect(await failureOf(() => store.read(key))).toMatchObject({ code: 'uri_forbidden', retryable: false });
+  for (const host of ['127.0.0.1', '0x7f.1', '[::1]']) {
+    const uri = `https://${host}/set.zip`;
+    expect((await failureOf(() => stores.locate(uri))).code).toBe('uri_forbidden');
+    expect((await failureOf(() => stores.open(uri))).code).toBe('uri_forbidden');
+  }
 });
 
 test('a query belongs to the object, and shows in no message', async () => {

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { JobRequest, type Plan } from '@headstart/contracts';
 import { selectEngine } from '@headstart/engines';
@@ -143,6 +143,25 @@ describe('tfjs models', () => {
       details: { missingLayers: ['block3_conv1', 'block3_conv2', 'block3_conv3', 'block3_conv4'] },
     });
   });
+
+  it.each(['file:///etc/passwd', 's3://other/secret.bin', '//host/x', '../x.bin', '%2e%2e/x.bin'])(
+    'are refused where model.json leads outside its folder, to %s',
+    async (path) => {
+      const file = join(await temporaryFolder(), 'model.json');
+      await writeFile(file, JSON.stringify({ weightsManifest: [{ paths: [path], weights: [] }] }));
+      const fetched: string[] = [];
+      const uri = 's3://bucket/run/model.json';
+      const loading = loadBaseWeights(planUpTo('block1_pool', uri), {
+        fetchFile: (wanted) => {
+          fetched.push(wanted);
+          return Promise.resolve(file);
+        },
+        imagenetFile: () => Promise.reject(new Error('not asked for')),
+      });
+      await expect(loading).rejects.toMatchObject({ code: 'weights_invalid' });
+      expect(fetched).toEqual([uri]);
+    },
+  );
 
   it('that are none are refused', async () => {
     await expect(

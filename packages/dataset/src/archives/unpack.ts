@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { AppError } from '@headstart/contracts';
+import { AppError, printableUri } from '@headstart/contracts';
 import { unpackTar } from './tar.js';
 import { createUnpacker, type Unpacked } from './unpacker.js';
 import { unpackZip } from './zip.js';
@@ -27,7 +27,7 @@ export async function unpackArchive(
     if (wrapped.code === 'disk_full') throw wrapped;
     throw new AppError(
       'dataset_invalid',
-      `The archive ${uri} cannot be read: ${wrapped.message}. It is damaged, or not of the kind that its ending says. Pack it anew, and post the job again.`,
+      `The archive ${printableUri(uri)} cannot be read: ${wrapped.message}. It is damaged, or not of the kind that its ending says. Pack it anew, and post the job again.`,
       { cause: error },
     );
   }

@@ -1,4 +1,4 @@
-import { AppError, type ObjectStores } from '@headstart/contracts';
+import { AppError, type ObjectStores, printableUri } from '@headstart/contracts';
 
 export interface Refusal {
   path: string;
@@ -38,8 +38,8 @@ export interface Source {
 export function datasetNotFound(uri: string, cause?: unknown): AppError {
   return new AppError(
     'dataset_not_found',
-    `There is no data set at ${uri}. A folder must hold one folder of pictures per class; check the address, and that the pictures are there.`,
-    { details: { datasetUri: uri }, cause },
+    `There is no data set at ${printableUri(uri)}. A folder must hold one folder of pictures per class; check the address, and that the pictures are there.`,
+    { details: { datasetUri: printableUri(uri) }, cause },
   );
 }
 

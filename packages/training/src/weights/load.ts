@@ -1,4 +1,4 @@
-import type { Plan } from '@headstart/contracts';
+import { type Plan, printableUri } from '@headstart/contracts';
 import { generatorFor, glorotUniform } from '../random.js';
 import { type BaseWeights, type ConvolutionShape, digestOf, neededConvolutions } from './base-weights.js';
 import { readH5Weights } from './h5.js';
@@ -24,7 +24,7 @@ export async function loadBaseWeights(plan: Plan, access: WeightsAccess): Promis
     case 'imagenet':
       return readH5Weights(await access.imagenetFile(), 'imagenet', needed);
     case 'h5':
-      return readH5Weights(await access.fetchFile(plan.weights.uri), plan.weights.uri, needed);
+      return readH5Weights(await access.fetchFile(plan.weights.uri), printableUri(plan.weights.uri), needed);
     case 'tfjs':
       return readTfjsWeights(plan.weights.uri, (uri) => access.fetchFile(uri), needed);
   }

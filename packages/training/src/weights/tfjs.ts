@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { AppError } from '@headstart/contracts';
+import { AppError, printableUri } from '@headstart/contracts';
 import type { io } from '@tensorflow/tfjs-core';
 import {
   type BaseWeights,
@@ -20,17 +20,29 @@ export async function readTfjsWeights(
   fetchFile: (uri: string) => Promise<string>,
   needed: ConvolutionShape[],
 ): Promise<BaseWeights> {
-  const manifest = readManifest(await readFile(await fetchFile(uri), 'utf8'), uri);
+  const name = printableUri(uri);
+  const manifest = readManifest(await readFile(await fetchFile(uri), 'utf8'), name);
   const arrays = new Map<string, StoredArray[]>();
   for (const group of manifest) {
     const shards: Buffer[] = [];
-    for (const path of group.paths) shards.push(await readFile(await fetchFile(new URL(path, uri).href)));
-    for (const [name, array] of decodeGroup(Buffer.concat(shards), group.weights, uri)) {
-      const layer = name.split('/')[0]!;
-      arrays.set(layer, [...(arrays.get(layer) ?? []), array]);
+    for (const path of group.paths) shards.push(await readFile(await fetchFile(shardUri(path, uri))));
+    for (const [array, values] of decodeGroup(Buffer.concat(shards), group.weights, name)) {
+      const layer = array.split('/')[0]!;
+      arrays.set(layer, [...(arrays.get(layer) ?? []), values]);
     }
   }
-  return pickConvolutions(needed, uri, ({ name }) => arrays.get(name));
+  return pickConvolutions(needed, name, (layer) => arrays.get(layer.name));
+}
+
+/** @throws AppError weights_invalid where a shard is not below model.json's folder: its author could name any file the worker may read. */
+function shardUri(path: string, modelUri: string): string {
+  const folder = new URL('.', modelUri).href;
+  const shard = new URL(path, modelUri).href;
+  if (shard.startsWith(folder)) return shard;
+  throw new AppError(
+    'weights_invalid',
+    `${printableUri(modelUri)} names a shard outside its own folder. Put all shards beside model.json.`,
+  );
 }
 
 function readManifest(json: string, uri: string): io.WeightsManifestConfig {

@@ -1,5 +1,6 @@
 import { AppError, isArchiveUri, type JobRequest, type ObjectStores, type Plan } from '@headstart/contracts';
 import { listClasses } from '@headstart/dataset';
+import { createUrlGuard } from '@headstart/storage';
 import { resolvePlan } from '@headstart/training/plan';
 import type { FastifyBaseLogger } from 'fastify';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -29,7 +30,10 @@ export interface PreparedJob {
  */
 export async function prepareJob(request: JobRequest, context: PrepareContext): Promise<PreparedJob> {
   const { config, stores } = context;
-  if (request.webhook && !config.signsWebhooks) throw webhooksUnavailable(request.webhook.url);
+  if (request.webhook) {
+    if (!config.signsWebhooks) throw webhooksUnavailable(request.webhook.url);
+    createUrlGuard(config.storage.allowedNetworks).check(new URL(request.webhook.url));
+  }
 
   const outputBaseUri = withSlash(request.output?.uri ?? config.outputUri);
   stores.open(outputBaseUri);

@@ -13,6 +13,7 @@ import {
   watchRedis,
   webhookFor,
 } from '@headstart/queue';
+import { createUrlGuard } from '@headstart/storage';
 import { Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import type { WorkerConfig } from '../config.js';
@@ -61,7 +62,8 @@ export async function startSupervisor(config: WorkerConfig, logger: Logger): Pro
   };
   const running = new Map<string, RunningAttempt>();
   const worker = createJobWorker(parts, running);
-  const webhookWorker = createWebhookWorker({ redis, prefix, logger, ...config.webhooks });
+  const guard = createUrlGuard(config.storage.allowedNetworks);
+  const webhookWorker = createWebhookWorker({ redis, prefix, logger, guard, ...config.webhooks });
   if (config.webhooks.secret === undefined)
     logger.warn('WEBHOOK_SECRET is not set: webhooks wait until a worker has it');
 

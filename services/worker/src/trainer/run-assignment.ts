@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import {
   AppError,
   type Dataset,
@@ -7,6 +7,7 @@ import {
   type ObjectStores,
   type Phase,
   type Plan,
+  printableUri,
   type Progress,
   type Runtime,
 } from '@headstart/contracts';
@@ -202,7 +203,7 @@ async function loadWeights(
   let fetched = 0;
   return loadBaseWeights(plan, {
     async fetchFile(uri) {
-      const file = join(workDir, 'weights', `${fetched++}-${uri.slice(uri.lastIndexOf('/') + 1)}`);
+      const file = join(workDir, 'weights', `${fetched++}-${basename(printableUri(uri))}`);
       try {
         await downloadTo(stores, uri, file, { maxBytes: MAX_WEIGHTS_BYTES, signal, onProgress });
         return file;
@@ -264,8 +265,8 @@ function needsOf({ layers, stages }: Plan): { trainsConvolutions: boolean } {
 function jobRecord({ jobId, request, attempt }: Assignment, plan: Plan, run: TrainedRun, runtime: Runtime) {
   return {
     id: jobId,
-    request,
-    plan,
+    request: withoutQueries(request),
+    plan: withoutQueries(plan),
     attempts: attempt,
     runtime,
     epochs: run.metrics.length,
@@ -274,16 +275,26 @@ function jobRecord({ jobId, request, attempt }: Assignment, plan: Plan, run: Tra
   };
 }
 
+const URI_FIELDS = ['datasetUri', 'weights', 'uri', 'url'];
+
+/** A copy for a file that is kept: the query of a URL may hold a signature. */
+function withoutQueries<T>(value: T): T {
+  const print = (field: string, held: unknown) =>
+    URI_FIELDS.includes(field) && typeof held === 'string' ? printableUri(held) : held;
+  return JSON.parse(JSON.stringify(value, print)) as T;
+}
+
 function sayPublished({ store, say }: Pick<Attempt, 'store' | 'say'>, paths: string[]): void {
   say({ type: 'artifacts', artifacts: artifactsOf(store, paths) });
 }
 
 function weightsNotFound(error: unknown, uri: string): unknown {
   if (!(error instanceof AppError) || error.code !== 'storage_not_found') return error;
+  const received = printableUri(uri);
   return new AppError(
     'weights_unavailable',
-    `There are no weights at ${uri}. Check model.weights, or that the worker may read that place.`,
-    { cause: error, errors: [{ field: 'model.weights', message: 'There is no such object', received: uri }] },
+    `There are no weights at ${received}. Check model.weights, or that the worker may read that place.`,
+    { cause: error, errors: [{ field: 'model.weights', message: 'There is no such object', received }] },
   );
 }
 

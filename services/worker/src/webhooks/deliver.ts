@@ -1,10 +1,14 @@
+import type { IncomingMessage } from 'node:http';
+import { AppError } from '@headstart/contracts';
 import type { WebhookPayload } from '@headstart/queue';
+import type { UrlGuard } from '@headstart/storage';
 import { parseRetryAfterMs } from './schedule.js';
 import { signedHeaders } from './signature.js';
 
 export interface DeliveryOptions {
   secret: string;
   timeoutMs: number;
+  guard: UrlGuard;
 }
 
 /** One try to deliver a webhook failed. */
@@ -23,47 +27,57 @@ export class DeliveryFailed extends Error {
 }
 
 /**
- * Tries once to deliver a webhook.
- * @returns the HTTP status, 200 to 299. @throws DeliveryFailed for any other answer, or none in time.
+ * Tries once to deliver a webhook. Redirects are not followed: one could lead anywhere.
+ * @returns the HTTP status, 200 to 299. @throws DeliveryFailed for any other answer, or none in time; nothing of the
+ *   answer's body is read.
  */
 export async function deliver(
   id: string,
   { url, event }: WebhookPayload,
-  { secret, timeoutMs }: DeliveryOptions,
+  { secret, timeoutMs, guard }: DeliveryOptions,
 ): Promise<number> {
   const body = JSON.stringify(event);
   const now = new Date();
-  let response: Response;
-  try {
-    response = await fetch(url, {
-      method: 'POST',
-      headers: {
-        'content-type': 'application/json',
-        'user-agent': 'headstart',
-        ...signedHeaders(id, body, secret, now),
-      },
-      body,
-      // A redirect could lead anywhere, and would turn the POST into a GET.
-      redirect: 'manual',
-      signal: AbortSignal.timeout(timeoutMs),
-    });
-    await response.body?.cancel();
-  } catch (error) {
-    throw new DeliveryFailed(`The receiver did not answer: ${reasonOf(error, timeoutMs)}`, { cause: error });
-  }
-  const { status } = response;
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    'user-agent': 'headstart',
+    ...signedHeaders(id, body, secret, now),
+  };
+  const { statusCode: status = 0, headers: answered } = await post(guard, url, headers, body, timeoutMs);
   if (status >= 200 && status < 300) return status;
   if (status === 410)
     throw new DeliveryFailed('The receiver answered 410: it is gone for good.', { isGone: true });
   const waits = status === 429 || status === 503;
   throw new DeliveryFailed(`The receiver answered ${status}.`, {
-    retryAfterMs: waits ? parseRetryAfterMs(response.headers.get('retry-after'), now) : null,
+    retryAfterMs: waits ? parseRetryAfterMs(answered['retry-after'] ?? null, now) : null,
   });
 }
 
-function reasonOf(error: unknown, timeoutMs: number): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return `not within ${timeoutMs / 1000} s`;
-  // fetch itself says only "fetch failed"; its cause says why.
-  return error.cause instanceof Error ? error.cause.message : error.message;
+function post(
+  guard: UrlGuard,
+  url: string,
+  headers: Record<string, string | number>,
+  body: string,
+  timeoutMs: number,
+): Promise<IncomingMessage> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  return new Promise<IncomingMessage>((resolve, reject) => {
+    const outgoing = guard.request(new URL(url), { method: 'POST', headers, signal });
+    outgoing.once('response', (answer) => {
+      answer.destroy();
+      resolve(answer);
+    });
+    outgoing.on('error', reject);
+    outgoing.end(body);
+  }).catch((cause: unknown) => {
+    const reason = signal.aborted ? `not within ${timeoutMs / 1000} s` : reasonOf(cause);
+    const message = cause instanceof AppError ? cause.message : `The receiver did not answer: ${reason}`;
+    throw new DeliveryFailed(message, { cause });
+  });
+}
+
+function reasonOf(error: unknown): string {
+  const { message, code } = error as NodeJS.ErrnoException;
+  return message || code || 'the connection failed';
 }

@@ -12,6 +12,7 @@
  * A webhook may arrive more than once (the answer of a try that worked can be lost): receivers drop known ids.
  */
 import { WEBHOOKS_QUEUE, type WebhookPayload } from '@headstart/queue';
+import type { UrlGuard } from '@headstart/storage';
 import { UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
@@ -27,11 +28,13 @@ export interface WebhookWorkerOptions extends WebhookConfig {
   redis: Redis;
   prefix: string;
   logger: Logger;
+  /** Decides where webhooks may go. */
+  guard: UrlGuard;
 }
 
 /** Makes the worker; it takes nothing before `run()` is called. The caller closes it, and `redis` after it. */
 export function createWebhookWorker(options: WebhookWorkerOptions): Worker<WebhookPayload> {
-  const { redis, prefix, logger, secret, retryDelaysSeconds, timeoutMs } = options;
+  const { redis, prefix, logger, secret, retryDelaysSeconds, timeoutMs, guard } = options;
   const worker = new Worker<WebhookPayload>(
     WEBHOOKS_QUEUE,
     async (job) => {
@@ -41,7 +44,7 @@ export function createWebhookWorker(options: WebhookWorkerOptions): Worker<Webho
         throw new Error('The worker has no WEBHOOK_SECRET to sign with.');
       }
       try {
-        const status = await deliver(webhookId(job.id ?? ''), job.data, { secret, timeoutMs });
+        const status = await deliver(webhookId(job.id ?? ''), job.data, { secret, timeoutMs, guard });
         log.info({ status }, 'webhook delivered');
       } catch (error) {
         log.warn({ reason: error instanceof Error ? error.message : String(error) }, 'webhook not delivered');
