@@ -1,13 +1,10 @@
-import { describe, expect, it } from 'vitest';
+import { describe, it } from 'vitest';
 import { FORCED, startEngine, TRAINING } from '../support/engines.js';
-import { type Steps, trainSteps, wholeNetworkPlan } from '../support/parity.js';
+import { expectFlat, expectSameBits, trainSteps, wholeNetworkPlan } from '../support/parity.js';
 import { trainSmallNet } from '../support/small-nets.js';
 
 const SOAK_STEPS = 500;
-/** Sessions, pools and the garbage collector have found their size by then. */
-const WARM_UP_STEPS = 100;
 const REPEAT_STEPS = 4;
-const GROWTH_BYTES = 100 * 2 ** 20;
 
 describe('onnxruntime', () => {
   it(`trains VGG19 for ${SOAK_STEPS} steps without growing`, async () => {
@@ -33,23 +30,7 @@ describe.each(TRAINING)('$label', (configuration) => {
     // Anew, and on one thread: no sum's order may depend on how many there are.
     await startEngine({ ...configuration, settings: { ...configuration.settings, threads: 1 } });
     const third = await trainSteps(plan, 'adam', REPEAT_STEPS);
-    expect(first.weights.length).toBeGreaterThan(0);
-    for (const { losses, weights } of [second, third]) {
-      expect(losses).toEqual(first.losses);
-      // Compared as bytes: quicker than value by value.
-      weights.forEach((values, index) =>
-        expect(Buffer.from(values.buffer).equals(Buffer.from(first.weights[index]!.buffer))).toBe(true),
-      );
-    }
+    expectSameBits(second, first);
+    expectSameBits(third, first);
   });
 });
-
-function expectFlat(memory: Steps['memory']): void {
-  expect(new Set(memory.map(({ tensors }) => tensors)).size).toBe(1);
-  const growth = highest(memory.slice(-WARM_UP_STEPS)) - highest(memory.slice(0, WARM_UP_STEPS));
-  expect(growth).toBeLessThan(GROWTH_BYTES);
-}
-
-function highest(memory: Steps['memory']): number {
-  return Math.max(...memory.map(({ residentBytes }) => residentBytes));
-}

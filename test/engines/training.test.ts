@@ -4,10 +4,15 @@ import { describe, expect, it } from 'vitest';
 import { filterGradient } from '../support/cpu-filter-gradient.js';
 import { CPU, FORCED, startEngine, TRAINING } from '../support/engines.js';
 import { expectClose, on, runKernel, tensorOf } from '../support/kernels.js';
-import { LOSSES_FIXTURE, OPTIMIZERS, PARITY_STEPS, trainSteps, wholeNetworkPlan } from '../support/parity.js';
+import {
+  expectSameLosses,
+  LOSSES_FIXTURE,
+  OPTIMIZERS,
+  PARITY_STEPS,
+  trainSteps,
+  wholeNetworkPlan,
+} from '../support/parity.js';
 import { SMALL_NETS, trainSmallNet } from '../support/small-nets.js';
-
-const RELATIVE_TOLERANCE = 1e-4;
 
 const recorded = JSON.parse(await readFile(LOSSES_FIXTURE, 'utf8')) as Record<string, number[]>;
 
@@ -52,12 +57,4 @@ async function cpuLosses(net: string, optimizer: string): Promise<number[]> {
     cpuLossesByCase.set(key, (await trainSmallNet(net, optimizer, PARITY_STEPS)).losses);
   }
   return cpuLossesByCase.get(key)!;
-}
-
-function expectSameLosses(actual: number[], expected: number[]): void {
-  expect(actual.length).toBe(expected.length);
-  const errors = actual.map((loss, step) => Math.abs(loss / expected[step]! - 1));
-  expect(Math.max(...errors), `${actual.join(' ')}\ninstead of\n${expected.join(' ')}`).toBeLessThan(
-    RELATIVE_TOLERANCE,
-  );
 }

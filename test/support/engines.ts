@@ -1,6 +1,7 @@
 import { type EngineName, type OnnxSettings, selectEngine } from '@headstart/engines';
 import '@tensorflow/tfjs-backend-cpu';
 import * as tf from '@tensorflow/tfjs-core';
+import { readBuild } from '../../packages/engines/src/tensorflow/build.js';
 
 /** An engine and how it is started. */
 export interface Configuration {
@@ -34,6 +35,16 @@ export const TRAINING: readonly Configuration[] = [
   { label: 'onnxruntime', engine: 'onnxruntime', settings: {} },
   { label: 'onnxruntime without both', engine: 'onnxruntime', settings: { nchwc: 'off', zeroCopy: 'off' } },
 ];
+
+export const TENSORFLOW: Configuration = { label: 'tensorflow', engine: 'tensorflow', settings: {} };
+
+/** True where the engine "tensorflow" is not linked to a library; prints why the tests that need it are skipped. */
+export function tensorflowIsMissing(): boolean {
+  const isMissing = readBuild() === null;
+  if (isMissing)
+    console.log('skipped: needs a TensorFlow; see docs/tensorflow.md, or run scripts/link-tensorflow');
+  return isMissing;
+}
 
 export const CPU: Configuration = { label: 'cpu', engine: 'cpu', settings: {} };
 

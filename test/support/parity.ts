@@ -1,6 +1,7 @@
 import type { Optimizer as OptimizerSettings, Plan } from '@headstart/contracts';
 import { buildNetwork } from '@headstart/training';
 import * as tf from '@tensorflow/tfjs-core';
+import { expect } from 'vitest';
 import { createOptimizer } from '../../packages/training/src/optimizers/index.js';
 import { generatorFor } from '../../packages/training/src/random.js';
 import { type StepContext, trainStep } from '../../packages/training/src/train-step.js';
@@ -33,6 +34,10 @@ export const LOSSES_FIXTURE = new URL('../engines/fixtures/vgg19-losses.json', i
 
 export const PARITY_STEPS = 20;
 const BATCH_SIZE = 2;
+const RELATIVE_TOLERANCE = 1e-4;
+/** Sessions, pools and the garbage collector have found their size by then. */
+const WARM_UP_STEPS = 100;
+const GROWTH_BYTES = 100 * 2 ** 20;
 
 /** VGG19 at 32 pixels, every layer of it trained from random weights, below a head with dropout and L2. */
 export function wholeNetworkPlan(): Plan {
@@ -85,4 +90,34 @@ function batchOf({ inputSize }: Plan, index: number): tf.Tensor4D {
     () => ((random.next() >>> 0) / 2 ** 32) * 255 - 120,
   );
   return tf.tensor4d(values, [BATCH_SIZE, inputSize, inputSize, 3]);
+}
+
+/** Fails where the losses of two engines, step by step, differ by more than a ten-thousandth. */
+export function expectSameLosses(actual: number[], expected: number[]): void {
+  expect(actual.length).toBe(expected.length);
+  const errors = actual.map((loss, step) => Math.abs(loss / expected[step]! - 1));
+  expect(Math.max(...errors), `${actual.join(' ')}\ninstead of\n${expected.join(' ')}`).toBeLessThan(
+    RELATIVE_TOLERANCE,
+  );
+}
+
+/** Fails where tensors are left behind, or the process has grown from the first hundred steps to the last. */
+export function expectFlat(memory: Steps['memory']): void {
+  expect(new Set(memory.map(({ tensors }) => tensors)).size).toBe(1);
+  const growth = highest(memory.slice(-WARM_UP_STEPS)) - highest(memory.slice(0, WARM_UP_STEPS));
+  expect(growth).toBeLessThan(GROWTH_BYTES);
+}
+
+function highest(memory: Steps['memory']): number {
+  return Math.max(...memory.map(({ residentBytes }) => residentBytes));
+}
+
+/** Fails unless two runs came to the same losses and weights, to the last bit. */
+export function expectSameBits(actual: Steps, expected: Steps): void {
+  expect(expected.weights.length).toBeGreaterThan(0);
+  expect(actual.losses).toEqual(expected.losses);
+  // Compared as bytes: quicker than value by value.
+  actual.weights.forEach((values, index) =>
+    expect(Buffer.from(values.buffer).equals(Buffer.from(expected.weights[index]!.buffer))).toBe(true),
+  );
 }

@@ -12,6 +12,8 @@ export interface EngineSettings {
   threads?: number | undefined;
   /** Processes that are to have equal shares of the machine; default 1. */
   sharers?: number | undefined;
+  /** A folder that outlives the process and its container: kernels compiled for a GPU are kept there. */
+  kernelCacheDir?: string | undefined;
 }
 
 /** A tfjs backend, and what it can do. An engine is a folder of its own and a line in the registry. */

@@ -25,7 +25,7 @@ export async function startOnnxRuntime(
   const { OnnxBackend } = await import('./backend.js');
   const { registerKernels } = await import('./register.js');
   const { probe } = await import('./runtime/probe.js');
-  const { shareOfCores } = await import('./runtime/threads.js');
+  const { shareOfCores } = await import('../threads.js');
 
   const threads = settings.threads ?? shareOfCores(settings.sharers ?? 1);
   const abilities = probe({ nchwc: settings.nchwc ?? 'auto', zeroCopy: settings.zeroCopy ?? 'auto' });

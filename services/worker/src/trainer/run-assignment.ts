@@ -26,6 +26,7 @@ import { resolvePlan } from '@headstart/training/plan';
 import type { Assignment, FromTrainer } from '../trainer-protocol.js';
 import { type Checkpoints, createCheckpoints } from './checkpoints.js';
 import { imagenetFile } from './imagenet.js';
+import { explainOutOfMemory } from './out-of-memory.js';
 import { createMeter, phaseBegins } from './progress.js';
 import { artifactsOf, publish, readManifest, REPORT, uploadJson, writeJson } from './publish.js';
 import { createProgressThrottle } from './throttle.js';
@@ -104,6 +105,7 @@ async function runPhases(attempt: Attempt): Promise<void> {
   const runtime = await selectEngine(assignment.engine, needsOf(assignment.plan), {
     threads: assignment.engineThreads,
     sharers: assignment.engineSharers,
+    kernelCacheDir: join(assignment.cacheDir, 'cuda'),
   });
   attempt.say({ type: 'runtime', runtime });
 
@@ -224,6 +226,7 @@ async function trainPlan(
   resumeFrom: string | null,
 ): Promise<TrainedRun> {
   const { assignment, checkpoints, signals, say } = attempt;
+  let phase: Phase = 'features';
   return train({
     plan,
     weights,
@@ -234,13 +237,18 @@ async function trainPlan(
     resumeFrom,
     signal: signals.stop,
     interrupt: signals.interrupt,
-    onPhase: (phase) => attempt.begin(phase),
+    onPhase(next) {
+      phase = next;
+      attempt.begin(next);
+    },
     onProgress: (progress) => attempt.report(progress),
     // Behind the upload: an epoch that is reported can be gone on from.
     async onEpoch({ metrics, checkpointDir, isBest }) {
       await checkpoints.upload(checkpointDir, metrics.epoch, isBest);
       say({ type: 'epoch', metrics });
     },
+  }).catch((error: unknown) => {
+    throw explainOutOfMemory(error, phase, plan);
   });
 }
 
