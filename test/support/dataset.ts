@@ -1,9 +1,14 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AppError, type Dataset, type ObjectStores } from '@headstart/contracts';
-import { openDataset, type OpenDatasetOptions } from '@headstart/dataset';
+import { type DatasetLimits, openDataset, type OpenDatasetOptions } from '@headstart/dataset';
+import { datasetConfigShape, datasetLimits } from '@headstart/dataset/config';
 import { createStores } from '@headstart/storage';
 import { expect } from 'vitest';
+import { z } from 'zod';
+
+/** The limits of a worker that sets none. */
+export const LIMITS: DatasetLimits = datasetLimits(z.object(datasetConfigShape).parse({}));
 
 /** The real stores, with one folder that file:// may be below. */
 export function storesFor(folder: string): ObjectStores {
@@ -24,6 +29,7 @@ export function openBelow(root: string, options: Partial<OpenDatasetOptions> = {
     uri: `${uriOf(join(root, 'data'))}/`,
     stores: storesFor(root),
     workDir: join(root, 'work'),
+    limits: LIMITS,
     classes: null,
     validationSplit: 0.2,
     seed: 1,

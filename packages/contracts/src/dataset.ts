@@ -30,11 +30,27 @@ export const DatasetReport = z.object({
     seed: z.int().nullable(),
   }),
   classes: z.array(ClassCount),
+  smallClasses: z.array(z.object({ class: z.string(), pictures: z.int() })).meta({
+    description: 'Classes with fewer than five usable pictures. They are trained on, and reported.',
+  }),
   pictures: z.object({ train: z.int(), val: z.int() }),
   refused: z.array(z.object({ path: z.string(), reason: z.string() })),
+  refusedShare: z.number().meta({
+    description: 'Refused files over all files of the classes. Above a limit of the worker the job fails.',
+  }),
+  ignored: z.array(z.object({ path: z.string(), files: z.int() })).meta({
+    description:
+      'What tools left behind and is no data, with its number of files: a folder such as `__MACOSX/`, or the hidden files of a folder, as `ants/.*`.',
+  }),
   duplicates: z
     .array(z.object({ sha256: z.string(), paths: z.array(z.string()) }))
     .meta({ description: 'Files with the same bytes. They are used, and reported.' }),
+  inTrainAndVal: z
+    .array(z.object({ sha256: z.string(), train: z.array(z.string()), val: z.array(z.string()) }))
+    .meta({
+      description:
+        'Of the duplicates, those that stand on both sides of the split: the validation looks better than it is.',
+    }),
 });
 export type DatasetReport = z.infer<typeof DatasetReport>;
 

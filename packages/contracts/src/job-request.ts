@@ -36,6 +36,9 @@ const WeightsSource = z
       'Where the base starts from: `imagenet` (Keras Applications), `random` (seeded), the URI of a Keras .h5 file or of a tfjs model.json, or `job:ID`, the result of an earlier job. Matched by layer name and shape; only the layers that the plan uses are needed.',
   });
 
+/** Of a data set. */
+export const MAX_CLASSES = 10_000;
+
 const Fraction = z.number().min(0).max(1);
 
 export const Activation = z.enum(['relu', 'elu', 'selu', 'tanh', 'sigmoid', 'linear']);
@@ -81,7 +84,7 @@ export const ModelRequest = z
       .max(8)
       .optional()
       .meta({ description: 'Dense layers between the pooling and the softmax.' }),
-    classes: z.array(z.string().min(1)).min(2).max(10_000).optional().meta({
+    classes: z.array(z.string().min(1)).min(2).max(MAX_CLASSES).optional().meta({
       description: 'Order of the classes, which must be the names of the folders; sorted by name by default.',
     }),
   })

@@ -1,10 +1,11 @@
 export { listClasses, openDataset, type OpenDatasetOptions } from './open.js';
 export { augmentPicture } from './pictures/augment.js';
 export { decodePicture, UnusablePicture } from './pictures/decode.js';
+export { DatasetLimits, PictureLimits } from './limits.js';
+export { checkRefusedShare } from './report.js';
 
 // The parts, for use alone.
 export { unpackArchive } from './archives/unpack.js';
-export { LIMITS } from './limits.js';
 export { applyTransform, drawTransform, type Transform } from './pictures/augment.js';
 export { decodePixels } from './pictures/decode.js';
 export { resizeBilinear, type Pixels } from './pictures/resize.js';

@@ -1,4 +1,4 @@
-import { AppError, type Split } from '@headstart/contracts';
+import { AppError, MAX_CLASSES, type Split } from '@headstart/contracts';
 import { byCodeUnit, isIgnoredName, joinKey } from './paths.js';
 
 /** A folder that holds one class's pictures, at any depth below it. */
@@ -51,8 +51,8 @@ export async function findLayout(listFolders: ListFolders): Promise<Layout> {
   const valRoot = joinKey(root, 'val');
   const valClasses = await foldersOf(valRoot);
   const onlyInOne = [
-    ...valClasses.filter((name) => !trainClasses.includes(name)).map((name) => joinKey('val', name)),
-    ...trainClasses.filter((name) => !valClasses.includes(name)).map((name) => joinKey('train', name)),
+    ...missingFrom(trainClasses, valClasses).map((name) => joinKey('val', name)),
+    ...missingFrom(valClasses, trainClasses).map((name) => joinKey('train', name)),
   ];
   if (onlyInOne.length > 0)
     throw invalid(
@@ -72,6 +72,12 @@ function soleFolder(names: string[]): string | null {
   return first === undefined || first === 'train' || others.length > 0 ? null : first;
 }
 
+/** Those of `names` that are not in `others`. */
+function missingFrom(others: string[], names: string[]): string[] {
+  const known = new Set(others);
+  return names.filter((name) => !known.has(name));
+}
+
 function classFolders(root: string, names: string[], split: Split | null): ClassFolder[] {
   return names.map((name) => ({ path: joinKey(root, name), class: name, split }));
 }
@@ -81,6 +87,11 @@ function checked(folders: ClassFolder[], names: string[], hasVal: boolean): Layo
     throw invalid(
       `A data set needs at least 2 classes, and ${names.length === 0 ? 'no class folder was found' : `only ${quoted(names)} was found`}. Put the pictures into one folder per class, directly in the data set or below train/ and val/.`,
       { classes: names },
+    );
+  if (names.length > MAX_CLASSES)
+    throw invalid(
+      `A data set may have at most ${MAX_CLASSES} classes, and ${names.length} class folders were found. Check that the address is that of the data set.`,
+      { classes: names.length, limit: MAX_CLASSES },
     );
   return { classes: names.toSorted(byCodeUnit), folders, hasVal };
 }

@@ -1,7 +1,8 @@
 import { AppError, isArchiveUri, type Dataset, type Picture, type Split } from '@headstart/contracts';
 import { findLayout, orderClasses, type ClassFolder } from './layout.js';
-import { byCodeUnit, isIgnoredPath } from './paths.js';
-import { buildReport } from './report.js';
+import { groupBy } from './group-by.js';
+import { byCodeUnit, ignoredPlace } from './paths.js';
+import { buildReport, REFUSALS_SHOWN } from './report.js';
 import { openArchive } from './sources/archive.js';
 import { openFolder } from './sources/folder.js';
 import {
@@ -12,7 +13,8 @@ import {
   type Source,
 } from './sources/source.js';
 import { splitClass } from './split.js';
-import { refuseStrayGifs, verifyFiles, type VerifiedFile } from './verify.js';
+import { refuseStrayGifs } from './stray-gifs.js';
+import { verifyFiles, type VerifiedFile } from './verify/verify.js';
 
 export interface OpenDatasetOptions extends OpenContext {
   /** Order of the classes, which must name every class folder once; null: sorted by code unit. */
@@ -28,7 +30,8 @@ export interface OpenDatasetOptions extends OpenContext {
  * A folder at file:// is read in place; everything else lies in `dataset` below `workDir` afterwards, so keep that until
  * the pictures have been used. Files at any depth below a class folder belong to the class, as in Keras. Hidden files,
  * `__MACOSX` and files outside the class folders are passed over. Files that are no usable picture do not fail the data
- * set: `report.refused` says why each was left out. Pictures are sorted by path.
+ * set: `report.refused` says why each was left out, and `checkRefusedShare` whether they are too many. Pictures are
+ * sorted by path.
  * @throws AppError `dataset_not_found`, `dataset_invalid`, `archive_unsafe`, `invalid_request` (classes), `disk_full`,
  *   what the object store throws, or the signal's reason.
  */
@@ -44,7 +47,7 @@ export async function openDataset(options: OpenDatasetOptions): Promise<Dataset>
 }
 
 async function openChecked(options: OpenDatasetOptions): Promise<Dataset> {
-  const { uri, signal, onProgress, validationSplit, seed } = options;
+  const { uri, limits, signal, onProgress, validationSplit, seed } = options;
   const source = await orNotFound(uri, async () =>
     isArchiveUri(uri) ? openArchive(options) : openFolder(options),
   );
@@ -59,16 +62,18 @@ async function openChecked(options: OpenDatasetOptions): Promise<Dataset> {
       return folder ? [{ ...file, folder }] : [];
     })
     .sort(byPath);
-  const { verified, refused } = await verifyFiles(located, { signal, onProgress });
+  const { verified, refused } = await verifyFiles(located, { limits, signal, onProgress });
   refused.push(...brought.refused);
 
   const train: Picture[] = [];
   const val: Picture[] = [];
+  const byClass = groupBy(verified, ({ folder }) => folder.class);
+  const foldersByClass = groupBy(layout.folders, (folder) => folder.class);
   for (const [label, name] of classes.entries()) {
-    const ofClass = refuseStrayGifs(verified.filter(({ folder }) => folder.class === name));
+    const ofClass = refuseStrayGifs(byClass.get(name) ?? []);
     refused.push(...ofClass.refused);
     const files = ofClass.kept;
-    for (const folder of layout.folders.filter((one) => one.class === name))
+    for (const folder of foldersByClass.get(name) ?? [])
       if (!files.some((file) => file.folder === folder)) throw emptyClass(folder, refused);
     const sides = layout.hasVal ? sidesByFolder(files) : splitClass(name, files, { validationSplit, seed });
     train.push(...sides.train.map((file) => pictureOf(file, label)));
@@ -79,7 +84,8 @@ async function openChecked(options: OpenDatasetOptions): Promise<Dataset> {
   const split = layout.hasVal
     ? { source: 'folders' as const, validationSplit: null, seed: null }
     : { source: 'seeded' as const, validationSplit, seed };
-  return { classes, train, val, report: buildReport({ uri, classes, train, val, refused, split }) };
+  const { ignored } = brought;
+  return { classes, train, val, report: buildReport({ uri, classes, train, val, refused, ignored, split }) };
 }
 
 /**
@@ -118,7 +124,7 @@ function folderFinder(folders: ClassFolder[]): (path: string) => ClassFolder | n
   const depth = folders[0]?.path.split('/').length ?? 0;
   return (path) => {
     const parts = path.split('/');
-    if (parts.length <= depth || isIgnoredPath(path)) return null;
+    if (parts.length <= depth || ignoredPlace(path) !== null) return null;
     return byPath.get(parts.slice(0, depth).join('/')) ?? null;
   };
 }
@@ -141,6 +147,6 @@ function emptyClass(folder: ClassFolder, refused: Refusal[]): AppError {
   return new AppError(
     'dataset_invalid',
     `Class "${folder.class}" has no usable picture in ${folder.path}/: ${why}. Add pictures to it, or remove the class.`,
-    { details: { class: folder.class, folder: folder.path, refused: reasons.slice(0, 20) } },
+    { details: { class: folder.class, folder: folder.path, refused: reasons.slice(0, REFUSALS_SHOWN) } },
   );
 }

@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path';
 import { LogLevel, parseConfig, WebhookSecret } from '@headstart/contracts';
+import { datasetConfigShape, type DatasetLimits, datasetLimits } from '@headstart/dataset/config';
 import { ENGINE_NAMES, type EngineName } from '@headstart/engines';
 import { queueConfigShape } from '@headstart/queue';
 import { storageConfig, type StorageConfig, storageConfigShape } from '@headstart/storage';
@@ -35,6 +36,7 @@ export const Environment = z.object({
   WEBHOOK_TIMEOUT_SECONDS: Seconds.default(15),
   ...queueConfigShape,
   ...storageConfigShape,
+  ...datasetConfigShape,
 });
 
 export interface WorkerConfig {
@@ -55,6 +57,7 @@ export interface WorkerConfig {
   shutdownGraceMs: number;
   webhooks: WebhookConfig;
   storage: StorageConfig;
+  datasetLimits: DatasetLimits;
 }
 
 export interface WebhookConfig {
@@ -86,5 +89,6 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       timeoutMs: parsed.WEBHOOK_TIMEOUT_SECONDS * 1000,
     },
     storage: storageConfig(parsed),
+    datasetLimits: datasetLimits(parsed),
   };
 }

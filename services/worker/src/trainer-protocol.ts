@@ -20,6 +20,7 @@ import {
   Progress,
   Runtime,
 } from '@headstart/contracts';
+import { DatasetLimits } from '@headstart/dataset/config';
 import { ENGINE_NAMES } from '@headstart/engines';
 import { z } from 'zod';
 
@@ -49,6 +50,7 @@ export const Assignment = z.object({
     allowedNetworks: z.array(z.string()),
     s3: z.object({ endpoint: z.string().optional(), region: z.string(), forcePathStyle: z.boolean() }),
   }),
+  datasetLimits: DatasetLimits,
 });
 export type Assignment = z.infer<typeof Assignment>;
 

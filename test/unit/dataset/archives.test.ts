@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { AppError } from '@headstart/contracts';
-import { LIMITS, unpackArchive } from '@headstart/dataset';
+import { unpackArchive } from '@headstart/dataset';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { makeTar, makeZip, type TarEntry } from '../../support/archives.js';
-import { errorOf } from '../../support/dataset.js';
+import { errorOf, LIMITS } from '../../support/dataset.js';
 
 const DATA = Buffer.from('some bytes');
 const SIGNAL = new AbortController().signal;
@@ -22,6 +22,7 @@ async function unpack(name: string, bytes: Uint8Array, signal = SIGNAL) {
   return unpackArchive(join(root, name), {
     uri: `s3://bucket/${name}`,
     directory: join(root, 'out', 'dataset'),
+    limits: LIMITS,
     signal,
   });
 }
@@ -36,7 +37,7 @@ const KINDS: { kind: string; make: (entries: TarEntry[]) => Promise<Buffer> }[] 
 
 describe.each(KINDS)('$kind', ({ kind, make }) => {
   it('is unpacked: files, folders, names in UTF-8, and nothing that tools left behind', async () => {
-    const { files, folders, refused } = await unpack(
+    const { files, folders, refused, ignored } = await unpack(
       kind,
       await make([
         { name: './set/' },
@@ -51,6 +52,10 @@ describe.each(KINDS)('$kind', ({ kind, make }) => {
     expect(files.map(({ path }) => path)).toEqual(['set/ants/ä 1.jpg', 'set/bees/2.jpg', 'set/none.jpg']);
     expect([...folders].sort()).toEqual(['set', 'set/ants', 'set/bees', 'set/empty']);
     expect(refused).toEqual([]);
+    expect([...ignored]).toEqual([
+      ['__MACOSX/', 1],
+      ['set/ants/.*', 1],
+    ]);
     const contents = await Promise.all(files.map(({ file }) => readFile(file, 'utf8')));
     expect(contents).toEqual(['some bytes', 'other', '']);
   });

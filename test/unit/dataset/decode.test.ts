@@ -4,12 +4,14 @@ import { join } from 'node:path';
 import { decodePicture, decodePixels, UnusablePicture } from '@headstart/dataset';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LIMITS } from '../../support/dataset.js';
+import { apng } from '../../support/hostile-pictures.js';
 import { noisyJpeg, plainPicture } from '../../support/pictures.js';
 
 const ORANGE = { r: 200, g: 100, b: 50 };
 
 async function coloursOf(bytes: Buffer): Promise<number[]> {
-  const { data, channels } = await decodePixels(bytes);
+  const { data, channels } = await decodePixels(bytes, LIMITS);
   return channels < 3 ? [data[0], data[0], data[0]].map(Number) : [...data.subarray(0, 3)];
 }
 
@@ -73,7 +75,7 @@ describe('decodePixels', () => {
   it('applies neither the EXIF orientation nor an RGB profile, as TensorFlow does not', async () => {
     const sideways = await plainPicture(ORANGE, 30, 20).withMetadata({ orientation: 6 }).jpeg().toBuffer();
     expect((await sharp(sideways).metadata()).orientation).toBe(6);
-    expect(await decodePixels(sideways)).toMatchObject({ width: 30, height: 20 });
+    expect(await decodePixels(sideways, LIMITS)).toMatchObject({ width: 30, height: 20 });
 
     const wide = await plainPicture(ORANGE).withIccProfile('p3').png().toBuffer();
     const stored = await sharp(wide, { ignoreIcc: true }).raw().toBuffer();
@@ -81,15 +83,18 @@ describe('decodePixels', () => {
     expect(await coloursOf(wide)).toEqual([...stored.subarray(0, 3)]);
   });
 
-  it('takes the first frame of an animation', async () => {
-    const frames = await Promise.all(
-      [ORANGE, { r: 0, g: 0, b: 255 }].map((colour) => plainPicture(colour).png().toBuffer()),
-    );
-    const animated = await sharp(frames, { join: { animated: true } })
-      .gif()
-      .toBuffer();
-    expect((await sharp(animated).metadata()).pages).toBe(2);
-    const { width, height } = await decodePixels(animated);
+  it.each(['gif', 'webp', 'apng'] as const)('takes the first frame of an animated %s', async (format) => {
+    const colours = [ORANGE, { r: 0, g: 0, b: 255 }] as const;
+    const frames = await Promise.all(colours.map((colour) => plainPicture(colour).png().toBuffer()));
+    const animated =
+      format === 'apng'
+        ? await apng(...colours)
+        : await sharp(frames, { join: { animated: true } })
+            .toFormat(format, { lossless: true })
+            .toBuffer();
+    // libvips knows no frames of a PNG.
+    if (format !== 'apng') expect((await sharp(animated).metadata()).pages).toBe(2);
+    const { width, height } = await decodePixels(animated, LIMITS);
     expect({ width, height }).toEqual({ width: 32, height: 24 });
     expectColour(await coloursOf(animated), ORANGE, 0);
   });
@@ -99,8 +104,8 @@ describe('decodePixels', () => {
       [format]()
       .toBuffer();
     const cut = whole.subarray(0, Math.floor(whole.length * 0.6));
-    await expect(decodePixels(cut)).rejects.toThrow(UnusablePicture);
-    await expect(decodePixels(cut)).rejects.toThrow(
+    await expect(decodePixels(cut, LIMITS)).rejects.toThrow(UnusablePicture);
+    await expect(decodePixels(cut, LIMITS)).rejects.toThrow(
       `its ${format.toUpperCase()} data is damaged or cut short`,
     );
   });
@@ -109,7 +114,7 @@ describe('decodePixels', () => {
     const whole = await sharp(await noisyJpeg())
       .jpeg({ progressive: true })
       .toBuffer();
-    await expect(decodePixels(whole.subarray(0, -100))).rejects.toThrow('damaged or cut short');
+    await expect(decodePixels(whole.subarray(0, -100), LIMITS)).rejects.toThrow('damaged or cut short');
   });
 
   it.each([
@@ -123,14 +128,16 @@ describe('decodePixels', () => {
     ['other bytes', Buffer.from([1, 2, 3, 4, 0, 0]), 'no picture format that is known'],
     ['a JPEG header alone', Buffer.from([0xff, 0xd8, 0xff, 0xe0]), 'damaged or cut short'],
   ])('refuses %s', async (_name, bytes, reason) => {
-    await expect(decodePixels(bytes)).rejects.toThrow(reason);
+    await expect(decodePixels(bytes, LIMITS)).rejects.toThrow(reason);
   });
 
   it('refuses pictures beyond the limits', async () => {
     const long = await plainPicture(ORANGE, 10_241, 1).png().toBuffer();
-    await expect(decodePixels(long)).rejects.toThrow('it is 10241x1; at most 10240 pixels a side are read');
+    await expect(decodePixels(long, LIMITS)).rejects.toThrow(
+      'it is 10241x1; at most 10240 pixels a side are read',
+    );
     const large = await plainPicture(ORANGE, 8000, 6251).png().toBuffer();
-    await expect(decodePixels(large)).rejects.toThrow('it has more than 50 megapixels');
+    await expect(decodePixels(large, LIMITS)).rejects.toThrow('it has more than 50 megapixels');
   });
 });
 
@@ -147,7 +154,7 @@ describe('decodePicture', () => {
     await sharp({ create: { width: 5, height: 9, channels: 4, background } })
       .png()
       .toFile(file);
-    const rgb = await decodePicture(file, 4);
+    const rgb = await decodePicture(file, 4, LIMITS);
     expect(rgb).toBeInstanceOf(Float32Array);
     expect(Array.from(rgb)).toEqual(Array.from({ length: 16 }, () => [200, 100, 50]).flat());
   });
@@ -156,7 +163,7 @@ describe('decodePicture', () => {
     const file = join(folder, 'same.png');
     for (const colour of [ORANGE, { r: 1, g: 2, b: 3 }]) {
       await writeFile(file, await plainPicture(colour).png().toBuffer());
-      expect(Array.from(await decodePicture(file, 1))).toEqual([colour.r, colour.g, colour.b]);
+      expect(Array.from(await decodePicture(file, 1, LIMITS))).toEqual([colour.r, colour.g, colour.b]);
     }
   });
 });

@@ -37,8 +37,12 @@ describe('a folder of class folders', () => {
         { class: 'bees', train: 16, val: 4 },
       ],
       pictures: { train: 24, val: 6 },
+      smallClasses: [],
       refused: [],
+      refusedShare: 0,
+      ignored: [],
       duplicates: [],
+      inTrainAndVal: [],
     });
     expect(DatasetReport.parse(dataset.report)).toEqual(dataset.report);
     const all = [...dataset.train, ...dataset.val];
@@ -73,6 +77,16 @@ describe('a folder of class folders', () => {
     const { report } = await open();
     expect(report.pictures).toEqual({ train: 4, val: 2 });
     expect(report.refused).toEqual([]);
+    expect(report.ignored).toEqual([
+      { path: '.hidden/', files: 1 },
+      { path: '__MACOSX/', files: 1 },
+      { path: 'ants/.*', files: 1 },
+      { path: 'ants/.ipynb_checkpoints/', files: 1 },
+    ]);
+    expect(report.smallClasses).toEqual([
+      { class: 'ants', pictures: 4 },
+      { class: 'bees', pictures: 2 },
+    ]);
   });
 
   it('reports bad files with their reasons, and goes on without them', async () => {
@@ -180,6 +194,29 @@ describe('train/ and val/', () => {
     expect(report.classes).toEqual([
       { class: 'ants', train: 3, val: 1 },
       { class: 'bees', train: 2, val: 2 },
+    ]);
+  });
+
+  it('are told of pictures that stand in both', async () => {
+    const same = await pngOf(999);
+    await writeTree(data, {
+      ...(await pngs('train/ants', 3)),
+      ...(await pngs('train/bees', 3, 50)),
+      ...(await pngs('val/ants', 1, 100)),
+      ...(await pngs('val/bees', 1, 150)),
+      'train/ants/x.png': same,
+      'train/bees/x.png': same,
+      'val/bees/y.png': same,
+      'val/bees/z.png': await pngOf(150),
+    });
+    const { report } = await open();
+    const sha256 = expect.stringMatching(/^[0-9a-f]{64}$/) as string;
+    expect(report.inTrainAndVal).toEqual([
+      { sha256, train: ['train/ants/x.png', 'train/bees/x.png'], val: ['val/bees/y.png'] },
+    ]);
+    expect(report.duplicates.map(({ paths }) => paths)).toEqual([
+      ['train/ants/x.png', 'train/bees/x.png', 'val/bees/y.png'],
+      ['val/bees/000.png', 'val/bees/z.png'],
     ]);
   });
 

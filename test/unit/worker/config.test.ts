@@ -13,6 +13,18 @@ describe('the configuration', () => {
       stalledIntervalMs: 30_000,
       shutdownGraceMs: 300_000,
       webhooks: { secret: undefined, timeoutMs: 15_000 },
+      datasetLimits: {
+        downloadBytes: 5e9,
+        archiveEntries: 200_000,
+        expandedBytes: 20e9,
+        expansionRatio: 100,
+        refusedShare: 0.2,
+        pictureBytes: 25e6,
+        picturePixels: 50e6,
+        pictureSidePx: 10_240,
+        decodeSeconds: 20,
+        decodeMemoryBytes: 1e9,
+      },
     });
     expect(config.webhooks.retryDelaysSeconds).toEqual([
       5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400,

@@ -1,8 +1,8 @@
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '@headstart/contracts';
-import { LIMITS } from '../limits.js';
-import { isIgnoredPath, tidyName, unsafeNameReason } from '../paths.js';
+import { type DatasetLimits, EXPANSION_FLOOR_BYTES, NAME_LENGTH, type PictureLimits } from '../limits.js';
+import { ignoredPlace, tidyName, unsafeNameReason } from '../paths.js';
 
 export interface UnpackedFile {
   /** Path inside the archive. */
@@ -16,6 +16,8 @@ export interface Unpacked {
   /** Every folder, empty ones too. */
   folders: Set<string>;
   refused: { path: string; reason: string }[];
+  /** Files passed over, by the ignored place they lie in. */
+  ignored: Map<string, number>;
 }
 
 /**
@@ -31,6 +33,10 @@ export interface Unpacker {
    * @throws AppError('archive_unsafe') naming the entry.
    */
   admit(name: string, kind: 'file' | 'folder' | { other: string }): string | null;
+  /** Refuses too many entries where their number is known beforehand. @throws AppError('archive_unsafe') */
+  checkEntryCount(entries: number): void;
+  /** Counts the packed bytes that entries claim of the archive. @throws AppError('archive_unsafe') beyond its size. */
+  countPacked(bytes: number): void;
   /** Counts expanded bytes as they come. @throws AppError('archive_unsafe') beyond the limits. */
   countExpanded(bytes: number): void;
   /** Stores one file; the bytes of one too large for a picture are read on, and not kept. */
@@ -38,52 +44,80 @@ export interface Unpacker {
   result: Unpacked;
 }
 
-export async function createUnpacker(directory: string, archiveBytes: number): Promise<Unpacker> {
+export async function createUnpacker(
+  directory: string,
+  archiveBytes: number,
+  limits: DatasetLimits,
+): Promise<Unpacker> {
   await mkdir(directory, { recursive: true });
-  const result: Unpacked = { files: [], folders: new Set(), refused: [] };
+  const result: Unpacked = { files: [], folders: new Set(), refused: [], ignored: new Map() };
   const seen = new Set<string>();
   let entries = 0;
   let expandedBytes = 0;
-  const ratioBytes = Math.max(archiveBytes * LIMITS.expansionRatio, LIMITS.expansionFloorBytes);
+  let packedBytes = 0;
+  const ratioBytes = Math.max(archiveBytes * limits.expansionRatio, EXPANSION_FLOOR_BYTES);
+  const checkEntryCount = (count: number) => {
+    if (count > limits.archiveEntries)
+      throw unsafe(`it has more than ${limits.archiveEntries} entries`, { limit: limits.archiveEntries });
+  };
 
   return {
     result,
+    checkEntryCount,
     admit(name, kind) {
-      if (++entries > LIMITS.archiveEntries)
-        throw unsafe(`it has more than ${LIMITS.archiveEntries} entries`, { limit: LIMITS.archiveEntries });
+      checkEntryCount(++entries);
       const reason = unsafeNameReason(name) ?? (typeof kind === 'object' ? `it is ${kind.other}` : null);
       if (reason) throw unsafeEntry(name, reason);
       const path = tidyName(name);
-      if (path === '' || isIgnoredPath(path)) return null;
+      if (path === '') return null;
+      const ignored = ignoredPlace(path);
+      if (ignored !== null) {
+        if (kind === 'file') countFile(result.ignored, ignored);
+        return null;
+      }
       addFolders(result.folders, kind === 'folder' ? path : parentOf(path));
       if (kind === 'folder') return null;
       if (seen.has(path)) throw unsafeEntry(name, 'it is there twice');
       seen.add(path);
       return path;
     },
+    countPacked(bytes) {
+      packedBytes += bytes;
+      if (packedBytes > archiveBytes)
+        throw unsafe(
+          `its entries claim more than its ${archiveBytes} bytes, so they overlap or lie, as those of a decompression bomb do`,
+          { archiveBytes },
+        );
+    },
     countExpanded(bytes) {
       expandedBytes += bytes;
-      if (expandedBytes > LIMITS.expandedBytes)
-        throw unsafe(`it expands to more than ${LIMITS.expandedBytes} bytes`, {
-          limit: LIMITS.expandedBytes,
+      if (expandedBytes > limits.expandedBytes)
+        throw unsafe(`it expands to more than ${limits.expandedBytes} bytes`, {
+          limit: limits.expandedBytes,
         });
       if (expandedBytes > ratioBytes)
         throw unsafe(
-          `its ${archiveBytes} bytes expand to more than ${LIMITS.expansionRatio} times as many, as those of a decompression bomb do`,
-          { limit: LIMITS.expansionRatio, archiveBytes },
+          `its ${archiveBytes} bytes expand to more than ${limits.expansionRatio} times as many, as those of a decompression bomb do`,
+          { limit: limits.expansionRatio, archiveBytes },
         );
     },
     async store(path, bytes) {
       const file = join(directory, String(seen.size).padStart(6, '0'));
-      const sizeBytes = await writeUpTo(LIMITS.pictureBytes, file, bytes);
-      if (sizeBytes > LIMITS.pictureBytes) result.refused.push({ path, reason: tooLargeReason(sizeBytes) });
+      const sizeBytes = await writeUpTo(limits.pictureBytes, file, bytes);
+      if (sizeBytes > limits.pictureBytes)
+        result.refused.push({ path, reason: tooLargeReason(sizeBytes, limits) });
       else result.files.push({ path, file });
     },
   };
 }
 
-export function tooLargeReason(sizeBytes: number): string {
-  return `it has ${sizeBytes} bytes; a picture may have at most ${LIMITS.pictureBytes}`;
+export function tooLargeReason(sizeBytes: number, { pictureBytes }: PictureLimits): string {
+  return `it has ${sizeBytes} bytes; a picture may have at most ${pictureBytes}`;
+}
+
+/** Counts one more file at an ignored place. */
+export function countFile(ignored: Map<string, number>, place: string): void {
+  ignored.set(place, (ignored.get(place) ?? 0) + 1);
 }
 
 /** Writes a stream to a file; a longer one is read to its end and the file removed. @returns the bytes that came. */
@@ -116,7 +150,8 @@ function parentOf(path: string): string {
 }
 
 function unsafeEntry(name: string, reason: string): AppError {
-  return unsafe(`its entry ${JSON.stringify(name)} is refused, because ${reason}`, { entry: name, reason });
+  const entry = name.length > NAME_LENGTH ? `${name.slice(0, NAME_LENGTH)}...` : name;
+  return unsafe(`its entry ${JSON.stringify(entry)} is refused, because ${reason}`, { entry, reason });
 }
 
 function unsafe(what: string, details: Record<string, unknown>): AppError {

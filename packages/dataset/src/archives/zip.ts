@@ -10,12 +10,14 @@ export async function unpackZip(archive: string, unpacker: Unpacker, signal: Abo
   // Names are decoded below: with decodeStrings, yauzl turns backslashes into slashes before they could be refused.
   const zip = await openPromise(archive, { decodeStrings: false });
   try {
+    unpacker.checkEntryCount(zip.entryCount);
     for await (const entry of zip.eachEntry()) {
       signal.throwIfAborted();
       const { generalPurposeBitFlag, fileNameRaw, extraFields } = entry;
       const name = getFileNameLowLevel(generalPurposeBitFlag, fileNameRaw, extraFields, true);
       const path = unpacker.admit(name, kindOf(entry, name));
       if (path === null) continue;
+      unpacker.countPacked(entry.compressedSize);
       if (!entry.canDecodeFileData())
         throw new Error(
           `entry "${name}" is ${entry.isEncrypted() ? 'encrypted' : `compressed by method ${entry.compressionMethod}`}, and only plain deflate can be read`,

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
-import { LIMITS } from '../limits.js';
+import type { PictureLimits } from '../limits.js';
 import { sniffFormat, type PictureFormat } from './format.js';
 import { resizeBilinear, type Pixels } from './resize.js';
 
@@ -17,16 +17,17 @@ export class UnusablePicture extends Error {
  * if it has none.
  * @throws UnusablePicture for other formats, pictures beyond the limits, and files that are damaged or cut short.
  */
-export async function decodePixels(bytes: Buffer): Promise<Pixels & { format: PictureFormat }> {
+export async function decodePixels(
+  bytes: Buffer,
+  { picturePixels, pictureSidePx }: PictureLimits,
+): Promise<Pixels & { format: PictureFormat }> {
   const sniffed = sniffFormat(bytes);
   if ('reason' in sniffed) throw new UnusablePicture(sniffed.reason);
   try {
-    const options = { failOn: 'error', limitInputPixels: LIMITS.pictureMegapixels * 1e6 } as const;
+    const options = { failOn: 'error', limitInputPixels: picturePixels } as const;
     const { width, height, space } = await sharp(bytes, options).metadata();
-    if (Math.max(width, height) > LIMITS.pictureSidePx)
-      throw new UnusablePicture(
-        `it is ${width}x${height}; at most ${LIMITS.pictureSidePx} pixels a side are read`,
-      );
+    if (Math.max(width, height) > pictureSidePx)
+      throw new UnusablePicture(`it is ${width}x${height}; at most ${pictureSidePx} pixels a side are read`);
     const { data, info } = await sharp(bytes, { ...options, ignoreIcc: space !== 'cmyk' })
       .raw()
       .toBuffer({ resolveWithObject: true });
@@ -35,7 +36,7 @@ export async function decodePixels(bytes: Buffer): Promise<Pixels & { format: Pi
     if (error instanceof UnusablePicture) throw error;
     const cause = error instanceof Error ? error.message.split('\n')[0] : String(error);
     const reason = /exceeds pixel limit/.test(cause ?? '')
-      ? `it has more than ${LIMITS.pictureMegapixels} megapixels`
+      ? `it has more than ${picturePixels / 1e6} megapixels`
       : `its ${sniffed.format.toUpperCase()} data is damaged or cut short (${cause})`;
     throw new UnusablePicture(reason, { cause: error });
   }
@@ -49,7 +50,11 @@ export async function decodePixels(bytes: Buffer): Promise<Pixels & { format: Pi
  * @returns RGB [size, size, 3] float32, 0..255, resized bilinearly and not rounded.
  * @throws UnusablePicture if it cannot be decoded, which a verified picture can.
  */
-export async function decodePicture(file: string, size: number): Promise<Float32Array> {
+export async function decodePicture(
+  file: string,
+  size: number,
+  limits: PictureLimits,
+): Promise<Float32Array> {
   // Read here, not by libvips: it caches files by their path, and a path may hold another picture later.
-  return resizeBilinear(await decodePixels(await readFile(file)), size);
+  return resizeBilinear(await decodePixels(await readFile(file), limits), size);
 }

@@ -4,14 +4,13 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { unpackArchive } from '../archives/unpack.js';
-import { LIMITS } from '../limits.js';
 import { byCodeUnit } from '../paths.js';
 import { counted, tooLargeDownload } from './folder.js';
 import { datasetNotFound, type OpenContext, type Source } from './source.js';
 
 /** An archive: read in place at file://, downloaded from anywhere else, and unpacked into `dataset` below workDir. */
 export async function openArchive(context: OpenContext): Promise<Source> {
-  const { uri, stores, workDir, signal, onProgress } = context;
+  const { uri, stores, workDir, limits, signal, onProgress } = context;
   const { store, key } = stores.locate(uri);
   await mkdir(workDir, { recursive: true });
   const directory = join(workDir, 'dataset');
@@ -21,14 +20,14 @@ export async function openArchive(context: OpenContext): Promise<Source> {
   if (uri.startsWith('file:')) {
     // stat() answers for the path being allowed and there; only then is it opened by its path.
     if ((await store.stat(key)) === null) throw datasetNotFound(uri);
-    unpacked = await unpackArchive(fileURLToPath(store.uriOf(key)), { uri, directory, signal });
+    unpacked = await unpackArchive(fileURLToPath(store.uriOf(key)), { uri, directory, limits, signal });
   } else {
     const archive = join(workDir, 'dataset-archive');
     await downloadArchive(archive, context);
-    unpacked = await unpackArchive(archive, { uri, directory, signal });
+    unpacked = await unpackArchive(archive, { uri, directory, limits, signal });
     await rm(archive);
   }
-  const { files, folders, refused } = unpacked;
+  const { files, folders, refused, ignored } = unpacked;
   onProgress({ done: files.length, total: files.length, unit: 'files' });
   return {
     listFolders: (parent) => Promise.resolve(childrenOf(folders, parent)),
@@ -36,21 +35,22 @@ export async function openArchive(context: OpenContext): Promise<Source> {
       Promise.resolve({
         files: files.filter(({ path }) => isWanted(path)),
         refused: refused.filter(({ path }) => isWanted(path)),
+        ignored,
       }),
   };
 }
 
 async function downloadArchive(
   archive: string,
-  { uri, stores, signal, onProgress }: OpenContext,
+  { uri, stores, limits, signal, onProgress }: OpenContext,
 ): Promise<void> {
   const { store, key } = stores.locate(uri);
   const total = (await store.stat(key))?.sizeBytes ?? null;
-  if (total !== null && total > LIMITS.downloadBytes) throw tooLargeDownload(uri);
+  if (total !== null && total > limits.downloadBytes) throw tooLargeDownload(uri, limits);
   let done = 0;
   const count = (bytes: number) => {
     done += bytes;
-    if (done > LIMITS.downloadBytes) throw tooLargeDownload(uri);
+    if (done > limits.downloadBytes) throw tooLargeDownload(uri, limits);
     onProgress({ done, total, unit: 'bytes' });
   };
   const stream = await store.read(key, { signal });

@@ -2,9 +2,10 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AppError, type ObjectInfo, type ObjectStore } from '@headstart/contracts';
-import { tooLargeReason, writeUpTo } from '../archives/unpacker.js';
+import { countFile, tooLargeReason, writeUpTo } from '../archives/unpacker.js';
 import { mapConcurrently } from '../concurrency.js';
-import { DOWNLOAD_CONCURRENCY, LIMITS } from '../limits.js';
+import { DOWNLOAD_CONCURRENCY, type DatasetLimits } from '../limits.js';
+import { ignoredPlace } from '../paths.js';
 import type { LocalFile, OpenContext, Refusal, Source } from './source.js';
 
 /** A folder of objects: read in place at file://, downloaded from anywhere else. */
@@ -14,10 +15,10 @@ export function openFolder(context: OpenContext): Source {
   return {
     listFolders: (key) => store.listFolders(key),
     async bring(isWanted) {
-      const objects = await listObjects(store, isWanted, context.signal);
-      if (!inPlace) return download(store, objects, context);
+      const { objects, ignored } = await listObjects(store, isWanted, context.signal);
+      if (!inPlace) return { ...(await download(store, objects, context)), ignored };
       const files = objects.map(({ key }) => ({ path: key, file: fileURLToPath(store.uriOf(key)) }));
-      return { files, refused: [] };
+      return { files, refused: [], ignored };
     },
   };
 }
@@ -26,19 +27,23 @@ async function listObjects(
   store: ObjectStore,
   isWanted: (path: string) => boolean,
   signal: AbortSignal,
-): Promise<ObjectInfo[]> {
+): Promise<{ objects: ObjectInfo[]; ignored: Map<string, number> }> {
   const objects: ObjectInfo[] = [];
+  const ignored = new Map<string, number>();
   for await (const object of store.list({ signal })) {
     // A key that ends in a slash is how some tools mark a folder in a bucket.
-    if (!object.key.endsWith('/') && isWanted(object.key)) objects.push(object);
+    if (object.key.endsWith('/')) continue;
+    const place = ignoredPlace(object.key);
+    if (place !== null) countFile(ignored, place);
+    else if (isWanted(object.key)) objects.push(object);
   }
-  return objects;
+  return { objects, ignored };
 }
 
 async function download(
   store: ObjectStore,
   objects: ObjectInfo[],
-  { uri, workDir, signal, onProgress }: OpenContext,
+  { uri, workDir, limits, signal, onProgress }: OpenContext,
 ): Promise<{ files: LocalFile[]; refused: Refusal[] }> {
   const directory = join(workDir, 'dataset');
   await rm(directory, { recursive: true, force: true });
@@ -48,7 +53,7 @@ async function download(
   let done = 0;
   const count = (bytes: number) => {
     totalBytes += bytes;
-    if (totalBytes > LIMITS.downloadBytes) throw tooLargeDownload(uri);
+    if (totalBytes > limits.downloadBytes) throw tooLargeDownload(uri, limits);
   };
   const report = () => onProgress({ done, total: objects.length, unit: 'files' });
   report();
@@ -60,13 +65,13 @@ async function download(
       // Numbers, not keys: a key may hold "..", or be a file and a folder at once.
       const file = join(directory, String(index).padStart(6, '0'));
       const receivedBytes =
-        sizeBytes > LIMITS.pictureBytes
+        sizeBytes > limits.pictureBytes
           ? sizeBytes
-          : await writeUpTo(LIMITS.pictureBytes, file, counted(await store.read(key, { signal }), count));
+          : await writeUpTo(limits.pictureBytes, file, counted(await store.read(key, { signal }), count));
       done++;
       report();
-      if (receivedBytes <= LIMITS.pictureBytes) return { path: key, file };
-      refused.push({ path: key, reason: tooLargeReason(receivedBytes) });
+      if (receivedBytes <= limits.pictureBytes) return { path: key, file };
+      refused.push({ path: key, reason: tooLargeReason(receivedBytes, limits) });
       return null;
     },
   );
@@ -84,10 +89,10 @@ export async function* counted(
   }
 }
 
-export function tooLargeDownload(uri: string): AppError {
+export function tooLargeDownload(uri: string, { downloadBytes }: DatasetLimits): AppError {
   return new AppError(
     'dataset_invalid',
-    `The data set at ${uri} is larger than the ${LIMITS.downloadBytes} bytes that are downloaded. Post a smaller one: pictures shrunk to the input size lose nothing.`,
-    { details: { limit: LIMITS.downloadBytes } },
+    `The data set at ${uri} is larger than the ${downloadBytes} bytes that are downloaded. Post a smaller one: pictures shrunk to the input size lose nothing.`,
+    { details: { limit: downloadBytes } },
   );
 }

@@ -1,4 +1,5 @@
 import { AppError, type ObjectStores, printableUri } from '@headstart/contracts';
+import type { DatasetLimits } from '../limits.js';
 
 export interface Refusal {
   path: string;
@@ -14,6 +15,7 @@ export interface LocalFile {
 
 export interface OpenContext {
   uri: string;
+  limits: DatasetLimits;
   stores: ObjectStores;
   /** Folder of this job's attempt; what is brought here lies in `dataset` below it. */
   workDir: string;
@@ -27,12 +29,20 @@ export type OnProgress = (progress: {
   unit: 'bytes' | 'files' | 'pictures';
 }) => void;
 
+/** What of a data set is on this machine. */
+export interface Brought {
+  files: LocalFile[];
+  refused: Refusal[];
+  /** Files passed over, by the ignored place they lie in. */
+  ignored: Map<string, number>;
+}
+
 /** A data set before anything is known of its pictures: its folders and files, wherever they are. */
 export interface Source {
   /** Names of the folders directly below `key`, empty ones too. */
   listFolders(key: string): Promise<string[]>;
   /** Brings the files that are wanted to this machine, where they are not yet. */
-  bring(isWanted: (path: string) => boolean): Promise<{ files: LocalFile[]; refused: Refusal[] }>;
+  bring(isWanted: (path: string) => boolean): Promise<Brought>;
 }
 
 export function datasetNotFound(uri: string, cause?: unknown): AppError {

@@ -216,7 +216,7 @@ function assignmentOf(
   here: Pick<Assignment, 'workDir' | 'engineSharers'>,
 ): Assignment {
   const { request, plan, jobModelUri, outputUri } = payload;
-  const { cacheDir, engine, engineThreads, imagenetWeightsUrl, storage } = config;
+  const { cacheDir, engine, engineThreads, imagenetWeightsUrl, storage, datasetLimits } = config;
   return {
     jobId: job.id ?? '',
     attempt: job.attemptsStarted,
@@ -230,6 +230,7 @@ function assignmentOf(
     engineThreads,
     imagenetWeightsUrl,
     storage,
+    datasetLimits,
   };
 }
 

@@ -11,7 +11,13 @@ import {
   type Progress,
   type Runtime,
 } from '@headstart/contracts';
-import { augmentPicture, decodePicture, openDataset } from '@headstart/dataset';
+import {
+  augmentPicture,
+  checkRefusedShare,
+  decodePicture,
+  openDataset,
+  type PictureLimits,
+} from '@headstart/dataset';
 import { prefixCompilerOf, selectEngine } from '@headstart/engines';
 import { createStores, downloadTo } from '@headstart/storage';
 import {
@@ -177,12 +183,13 @@ async function reportFinished({ store, say, ...attempt }: Attempt): Promise<bool
 
 async function openJobDataset(attempt: Attempt): Promise<Dataset> {
   const { assignment, stores, store, signal } = attempt;
-  const { request, plan, workDir } = assignment;
+  const { request, plan, workDir, datasetLimits } = assignment;
   const meter = createMeter('dataset');
   const dataset = await openDataset({
     uri: request.datasetUri,
     stores,
     workDir,
+    limits: datasetLimits,
     classes: request.model?.classes ?? null,
     validationSplit: plan.training.validationSplit,
     seed: plan.training.seed,
@@ -192,6 +199,7 @@ async function openJobDataset(attempt: Attempt): Promise<Dataset> {
   // Early: a user who sees what was refused can cancel before the training costs anything.
   await uploadJson(store, REPORT, dataset.report, signal);
   sayPublished(attempt, [REPORT]);
+  checkRefusedShare(dataset.report, datasetLimits);
   return dataset;
 }
 
@@ -231,7 +239,7 @@ async function trainPlan(
     plan,
     weights,
     dataset,
-    loadPicture: pictureLoader(plan),
+    loadPicture: pictureLoader(plan, assignment.datasetLimits),
     compilePrefix: prefixCompilerOf(runtime.engine),
     workDir: assignment.workDir,
     resumeFrom,
@@ -252,9 +260,12 @@ async function trainPlan(
   });
 }
 
-function pictureLoader({ inputSize, training: { augmentation, seed } }: Plan): LoadPicture {
+function pictureLoader(
+  { inputSize, training: { augmentation, seed } }: Plan,
+  limits: PictureLimits,
+): LoadPicture {
   return async ({ file }, augment) => {
-    const rgb = await decodePicture(file, inputSize);
+    const rgb = await decodePicture(file, inputSize, limits);
     if (!augment || !augmentation) return rgb;
     return augmentPicture(rgb, inputSize, augmentation, { seed, ...augment });
   };

@@ -1,0 +1,91 @@
+import { availableParallelism } from 'node:os';
+import { AppError } from '@headstart/contracts';
+import { mapConcurrently } from '../concurrency.js';
+import { DECODE_CONCURRENCY, type DatasetLimits, STOPPED_PICTURES } from '../limits.js';
+import type { PictureFormat } from '../pictures/format.js';
+import type { LocalFile, OnProgress, Refusal } from '../sources/source.js';
+import { type Decoder, startDecoder } from './decoder.js';
+import type { Answer } from './protocol.js';
+
+export interface VerifiedFile extends LocalFile {
+  sha256: string;
+  format: PictureFormat;
+}
+
+/**
+ * Decodes every file once, whole, in processes of their own; those that are no usable picture, or cost too much, are
+ * refused with a reason, which is no error.
+ * @throws AppError('dataset_invalid') where too many cost too much; Error for a file that cannot be read; the signal's
+ *   reason.
+ */
+export async function verifyFiles<T extends LocalFile>(
+  files: readonly T[],
+  { limits, signal, onProgress }: { limits: DatasetLimits; signal: AbortSignal; onProgress: OnProgress },
+): Promise<{ verified: (T & VerifiedFile)[]; refused: Refusal[] }> {
+  const refused: Refusal[] = [];
+  let done = 0;
+  let stopped = 0;
+  const report = () => onProgress({ done, total: files.length, unit: 'pictures' });
+  report();
+  const decoders = createDecoders(limits, signal);
+  const concurrency = Math.min(DECODE_CONCURRENCY, availableParallelism());
+  try {
+    const results = await mapConcurrently(files, { concurrency, signal }, async (file) => {
+      const answer = await decoders.decode(file.file);
+      done++;
+      report();
+      if (answer.type === 'failed') throw new Error(`${file.path} cannot be read: ${answer.message}`);
+      if (answer.type === 'verified') return { ...file, sha256: answer.sha256, format: answer.format };
+      if (answer.type === 'stopped' && ++stopped > STOPPED_PICTURES)
+        throw tooCostly(file.path, answer.reason);
+      refused.push({ path: file.path, reason: answer.reason });
+      return null;
+    });
+    return { verified: results.filter((result) => result !== null), refused };
+  } finally {
+    decoders.end();
+  }
+}
+
+function tooCostly(path: string, reason: string): AppError {
+  return new AppError(
+    'dataset_invalid',
+    `More than ${STOPPED_PICTURES} pictures cost too much to decode, the last is "${path}": ${reason}. Save them anew at a smaller size, and post the job again.`,
+    { details: { limit: STOPPED_PICTURES, path, reason } },
+  );
+}
+
+/** As many decoders as are in use at a time, each taken again for the next file. */
+function createDecoders(limits: DatasetLimits, signal: AbortSignal) {
+  const all = new Set<Decoder>();
+  const idle: Decoder[] = [];
+  const end = () => {
+    for (const decoder of all) decoder.kill();
+  };
+  signal.addEventListener('abort', end);
+
+  async function decodeOnce(file: string) {
+    const decoder = idle.pop() ?? startDecoder(limits);
+    all.add(decoder);
+    const answer = await decoder.decode(file);
+    if (decoder.isAlive()) idle.push(decoder);
+    else all.delete(decoder);
+    return answer;
+  }
+
+  return {
+    async decode(file: string): Promise<Answer> {
+      let answer = await decodeOnce(file);
+      signal.throwIfAborted();
+      // Once more: a machine that is short of memory ends processes for no fault of the picture.
+      if (answer.type === 'ended') answer = await decodeOnce(file);
+      signal.throwIfAborted();
+      if (answer.type !== 'ended') return answer;
+      return { type: 'refused', reason: `its decoder crashed on it, twice (${answer.how})` };
+    },
+    end() {
+      signal.removeEventListener('abort', end);
+      end();
+    },
+  };
+}
