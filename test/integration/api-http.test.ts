@@ -15,9 +15,8 @@ describe('HTTP', () => {
   });
 
   it.each([
-    ['DELETE', '/jobs', 'POST'],
-    ['GET', '/jobs', 'POST'],
-    ['PUT', '/jobs/1', 'GET, HEAD'],
+    ['DELETE', '/jobs', 'GET, HEAD, POST'],
+    ['PUT', '/jobs/1', 'GET, HEAD, DELETE'],
     ['GET', '/jobs/1/cancel', 'POST'],
     ['POST', '/healthz', 'GET, HEAD'],
   ] as const)('answers 405 for %s %s', async (method, url, allow) => {

@@ -213,7 +213,7 @@ describe('a data set that cannot be trained on', () => {
 describe('weights of an earlier job', () => {
   async function addEnded(artifacts: Job['artifacts']): Promise<string> {
     const id = newJobId();
-    const record = await addJob(api.queue.jobs, id, makePayload(), 1);
+    const record = await addJob(api.queue, id, makePayload(), 1);
     await updatePayload(api.queue.redis, record, () => ({ artifacts }));
     const worker = new Worker(JOBS_QUEUE, async () => undefined, {
       connection: api.queue.redis,
@@ -237,7 +237,7 @@ describe('weights of an earlier job', () => {
 
   it('are refused where there is no such job, no model, or no end yet', async () => {
     const queued = newJobId();
-    await addJob(api.queue.jobs, queued, makePayload(), 1000);
+    await addJob(api.queue, queued, makePayload(), 1000);
     const withoutModel = await addEnded({ uri: folderUri(api.root), files: {} });
     const reasons: [string, string][] = [
       [newJobId(), 'there is no such job'],

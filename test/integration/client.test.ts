@@ -34,6 +34,25 @@ describe('the client', () => {
     expect(await client.cancelJob(job.id)).toMatchObject({ id: job.id, status: 'canceled' });
   });
 
+  it('lists jobs, page by page and by filters, and removes them', async () => {
+    const ids: string[] = [];
+    for (const team of ['birds', 'cells', 'birds'])
+      ids.push((await client.createJob({ ...request, metadata: { team } })).id);
+    const { jobs, nextCursor } = await client.listJobs({ limit: 2 });
+    const { jobs: older } = await client.listJobs({ limit: 2, cursor: nextCursor ?? '' });
+    expect([...jobs, ...older].map(({ id }) => id).toSorted()).toEqual(ids.toSorted());
+
+    const filter = { metadata: { team: 'birds' }, status: ['queued'], scenario: ['small-similar'] } as const;
+    const birds: string[] = [];
+    for await (const { id } of client.eachJob(filter)) birds.push(id);
+    expect(birds.toSorted()).toEqual([ids[0], ids[2]].toSorted());
+
+    await expect(client.deleteJob(birds[0] ?? '')).rejects.toMatchObject({ code: 'job_not_ended' });
+    await client.cancelJob(birds[0] ?? '');
+    await client.deleteJob(birds[0] ?? '', { files: true });
+    await expect(client.getJob(birds[0] ?? '')).rejects.toMatchObject({ code: 'job_not_found' });
+  });
+
   it('throws the error that the service answered with', async () => {
     const wrong = { ...request, freezeLayers: 'block9_pool' };
     const error = (await client.createJob(wrong).catch((thrown: unknown) => thrown)) as AppError;

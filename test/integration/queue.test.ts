@@ -12,6 +12,7 @@ import {
   addWebhook,
   cancelJob,
   findJob,
+  getRecord,
   JOBS_QUEUE,
   type JobPayload,
   type JobRecord,
@@ -87,7 +88,11 @@ async function read(id: string): Promise<Job> {
 }
 
 function add(payload = makePayload(), priority = 500): Promise<JobRecord> {
-  return addJob(parts.jobs, newJobId(), payload, priority);
+  return addJob(parts, newJobId(), payload, priority);
+}
+
+async function cancel(id: string, by: QueueParts = parts): Promise<Job> {
+  return cancelJob(by, await getRecord(by.jobs, id));
 }
 
 describe('a job on record', () => {
@@ -168,10 +173,10 @@ describe('a job on record', () => {
 describe('canceling', () => {
   it('ends a queued job without a worker, with one webhook, and stays so when a worker drops it', async () => {
     const { id = '' } = await add(makePayload({ webhook: WEBHOOK }));
-    const canceled = await cancelJob(parts, id);
+    const canceled = await cancel(id);
     expect(canceled).toMatchObject({ status: 'canceled', error: { code: 'canceled' }, startedAt: null });
     expect(canceled.finishedAt).not.toBeNull();
-    expect(await cancelJob(parts, id)).toEqual(canceled);
+    expect(await cancel(id)).toEqual(canceled);
 
     const meanwhile: Job[] = [];
     const worker = startWorker(async (record) => {
@@ -193,7 +198,7 @@ describe('canceling', () => {
 
   it('sends no webhook that was not asked for', async () => {
     const { id = '' } = await add(makePayload({ webhook: { ...WEBHOOK, events: ['job.failed'] } }));
-    await cancelJob(parts, id);
+    await cancel(id);
     expect(await parts.webhooks.getJobCounts()).toMatchObject({ waiting: 0 });
   });
 
@@ -211,11 +216,11 @@ describe('canceling', () => {
       await parts.channel.subscribe((jobId) => void worker.cancelJob(jobId));
       await started;
       const failed = settled(worker, 'failed');
-      const answer = await cancelJob(other, id);
+      const answer = await cancel(id, other);
       expect(['running', 'canceled']).toContain(answer.status);
       await failed;
       expect(await read(id)).toMatchObject({ status: 'canceled', error: { code: 'canceled' } });
-      await expect(cancelJob(parts, id)).resolves.toMatchObject({ status: 'canceled' });
+      await expect(cancel(id)).resolves.toMatchObject({ status: 'canceled' });
     } finally {
       await other.channel.close();
       other.redis.disconnect();
@@ -228,8 +233,8 @@ describe('canceling', () => {
       startWorker(async () => undefined),
       'completed',
     );
-    await expect(cancelJob(parts, id)).rejects.toMatchObject({ code: 'job_ended', status: 409 });
-    await expect(cancelJob(parts, newJobId())).rejects.toMatchObject({ code: 'job_not_found' });
+    await expect(cancel(id)).rejects.toMatchObject({ code: 'job_ended', status: 409 });
+    await expect(cancel(newJobId())).rejects.toMatchObject({ code: 'job_not_found' });
   });
 
   it('and metrics do not undo each other', async () => {

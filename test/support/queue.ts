@@ -1,17 +1,16 @@
 import type { JobRequest, Plan } from '@headstart/contracts';
 import {
-  type CancelParts,
   createCancelChannel,
   createJobQueue,
   createRedis,
   createWebhookQueue,
   type JobPayload,
+  type QueueParts as Parts,
 } from '@headstart/queue';
 import { resolvePlan } from '@headstart/training/plan';
 import { randomUUID } from 'node:crypto';
 
-export interface QueueParts extends CancelParts {
-  prefix: string;
+export interface QueueParts extends Parts {
   close(): Promise<void>;
 }
 
@@ -31,6 +30,8 @@ export function openQueueParts(url: string, prefix = `test-${randomUUID()}`): Qu
       await channel.close();
       await Promise.all([jobs.obliterate({ force: true }), webhooks.obliterate({ force: true })]);
       await Promise.all([jobs.close(), webhooks.close()]);
+      for await (const keys of redis.scanStream({ match: `${prefix}:*` }) as AsyncIterable<string[]>)
+        if (keys.length > 0) await redis.del(keys);
       redis.disconnect();
     },
   };

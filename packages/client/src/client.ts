@@ -2,9 +2,13 @@ import {
   AppError,
   ENDED_STATUSES,
   type Job,
+  type JobList,
   type JobRequestInput,
+  type JobSummary,
+  type JobStatus,
   type Plan,
   Problem,
+  type Scenario,
 } from '@headstart/contracts';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -15,6 +19,15 @@ export interface WaitOptions {
   signal?: AbortSignal;
   /** Time between two looks; 1000 by default. */
   intervalMs?: number;
+}
+
+/** What a list of jobs is filtered by. */
+export interface JobFilter {
+  /** Only jobs of one of these. */
+  status?: readonly JobStatus[];
+  scenario?: readonly Scenario[];
+  /** Only jobs that have all of these entries. */
+  metadata?: Readonly<Record<string, string>>;
 }
 
 /** How long waitForJob bears a service that does not answer, for example while it is restarted. */
@@ -41,6 +54,32 @@ export class HeadstartClient {
     return this.#send<Plan>('POST', '/jobs?dryRun=true', { body: request });
   }
 
+  /** One page of the jobs, newest first. */
+  listJobs(filter: JobFilter & { limit?: number; cursor?: string } = {}): Promise<JobList> {
+    const query = new URLSearchParams();
+    for (const name of ['limit', 'cursor'] as const)
+      if (filter[name] !== undefined) query.set(name, String(filter[name]));
+    for (const name of ['status', 'scenario'] as const)
+      for (const value of filter[name] ?? []) query.append(name, value);
+    for (const [name, value] of Object.entries(filter.metadata ?? {}))
+      query.append('metadata', `${name}=${value}`);
+    return this.#send<JobList>('GET', `/jobs?${query.toString()}`);
+  }
+
+  /** All jobs, newest first, page by page as they are used. */
+  async *eachJob(filter: JobFilter = {}): AsyncGenerator<JobSummary> {
+    let cursor: string | null = null;
+    do {
+      const page: JobList = await this.listJobs({
+        ...filter,
+        limit: 100,
+        ...(cursor !== null && { cursor }),
+      });
+      yield* page.jobs;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+  }
+
   getJob(id: string, signal?: AbortSignal): Promise<Job> {
     return this.#send<Job>('GET', `/jobs/${encodeURIComponent(id)}`, signal ? { signal } : {});
   }
@@ -48,6 +87,11 @@ export class HeadstartClient {
   /** A running job is still `running` in the answer, until its worker has let go of it. */
   cancelJob(id: string): Promise<Job> {
     return this.#send<Job>('POST', `/jobs/${encodeURIComponent(id)}/cancel`);
+  }
+
+  /** Removes a job that has ended, and with `files` everything in its folder. */
+  async deleteJob(id: string, { files = false }: { files?: boolean } = {}): Promise<void> {
+    await this.#send('DELETE', `/jobs/${encodeURIComponent(id)}?files=${files}`);
   }
 
   /** Looks at the job until it has ended, whichever way, and bears outages of up to a minute. */
@@ -70,7 +114,7 @@ export class HeadstartClient {
   }
 
   async #send<T>(
-    method: 'GET' | 'POST',
+    method: 'GET' | 'POST' | 'DELETE',
     path: string,
     { body, signal }: { body?: unknown; signal?: AbortSignal } = {},
   ): Promise<T> {
@@ -87,6 +131,7 @@ export class HeadstartClient {
       signal?.throwIfAborted();
       throw new AppError('internal_error', `No answer from ${url}. Is the API running there?`, { cause });
     });
+    if (response.status === 204) return undefined as T;
     const answer: unknown = await response.json().catch(() => undefined);
     if (response.ok) return answer as T;
     const problem = Problem.safeParse(answer);

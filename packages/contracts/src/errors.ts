@@ -15,6 +15,7 @@ export const ERRORS = {
   route_not_found: { status: 404, retryable: false, title: 'There is no such route' },
   job_not_found: { status: 404, retryable: false, title: 'There is no such job' },
   method_not_allowed: { status: 405, retryable: false, title: 'The route does not have that method' },
+  job_not_ended: { status: 409, retryable: false, title: 'The job has not ended yet' },
   job_ended: { status: 409, retryable: false, title: 'The job has already ended' },
   payload_too_large: { status: 413, retryable: false, title: 'The request body is too large' },
   unsupported_media_type: { status: 415, retryable: false, title: 'The request body must be JSON' },

@@ -1,6 +1,7 @@
 export * from './config.js';
 export * from './dataset.js';
 export * from './errors.js';
+export * from './job-list.js';
 export * from './job-request.js';
 export * from './job.js';
 export * from './manifest.js';

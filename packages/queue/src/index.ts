@@ -1,10 +1,15 @@
+export * from './add-job.js';
 export * from './cancel-channel.js';
 export * from './cancel-job.js';
 export * from './config.js';
 export * from './failure.js';
 export * from './job-queue.js';
+export { JOBS_QUEUE } from './keys.js';
+export * from './list-jobs.js';
+export * from './parts.js';
 export * from './payload.js';
 export * from './redis.js';
+export * from './remove-job.js';
 export * from './to-job.js';
 export * from './update-payload.js';
 export * from './webhook-queue.js';

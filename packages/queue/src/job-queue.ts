@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { AppError } from '@headstart/contracts';
+import { JOBS_QUEUE } from './keys.js';
 import type { JobPayload, JobRecord } from './payload.js';
 
-export const JOBS_QUEUE = 'jobs';
 /** Of a job whose client names none; 1 is taken first. */
 export const DEFAULT_PRIORITY = 500;
 
@@ -26,16 +27,6 @@ export function createJobQueue(redis: Redis, prefix: string): Queue<JobPayload> 
   return queue;
 }
 
-/** @param id from newJobId; adding the same id twice makes one job. */
-export function addJob(
-  queue: Queue<JobPayload>,
-  id: string,
-  payload: JobPayload,
-  priority: number,
-): Promise<JobRecord> {
-  return queue.add('fine-tune', payload, { jobId: id, priority });
-}
-
 export function newJobId(): string {
   return randomUUID();
 }
@@ -47,3 +38,17 @@ export async function findJob(queue: Queue<JobPayload>, id: string): Promise<Job
 }
 
 const JOB_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** @throws AppError('job_not_found') */
+export async function getRecord(queue: Queue<JobPayload>, id: string): Promise<JobRecord> {
+  const record = await findJob(queue, id);
+  if (record) return record;
+  throw jobNotFound(id);
+}
+
+export function jobNotFound(id: string): AppError {
+  return new AppError(
+    'job_not_found',
+    `There is no job "${id}". Jobs are kept for 7 days after they succeeded and for 30 after they failed; their files stay.`,
+  );
+}

@@ -4,14 +4,17 @@ import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } 
 import type { ApiConfig } from './config.js';
 import { methodsPlugin } from './plugins/methods.js';
 import { openapiPlugin } from './plugins/openapi.js';
+import { ownJobsPlugin } from './plugins/own-jobs.js';
 import { problemsPlugin, sendProblem } from './plugins/problems.js';
 import { queuePlugin } from './plugins/queue.js';
 import { chooseRequestId, requestIdPlugin } from './plugins/request-id.js';
 import { validationPlugin } from './plugins/validation.js';
 import { cancelJobRoute } from './routes/cancel-job.js';
 import { createJobRoute } from './routes/create-job.js';
+import { deleteJobRoute } from './routes/delete-job.js';
 import { getJobRoute } from './routes/get-job.js';
 import { healthzRoute } from './routes/healthz.js';
+import { listJobsRoute } from './routes/list-jobs.js';
 import { readyzRoute } from './routes/readyz.js';
 
 /** What the app uses and does not own: whoever opened them closes them after the app. */
@@ -41,10 +44,13 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(openapiPlugin);
   await app.register(methodsPlugin);
   await app.register(queuePlugin, { redis: deps.redis, prefix: config.queuePrefix });
+  await app.register(ownJobsPlugin);
 
   await app.register(createJobRoute, { config, stores: deps.stores });
+  await app.register(listJobsRoute);
   await app.register(getJobRoute);
   await app.register(cancelJobRoute);
+  await app.register(deleteJobRoute, { stores: deps.stores });
   await app.register(healthzRoute);
   await app.register(readyzRoute);
   app.refuseOtherMethods();

@@ -27,7 +27,9 @@ describe('openapi.yaml', () => {
       Object.keys(item ?? {}).map((method) => `${method.toUpperCase()} ${path}`),
     );
     expect(operations.toSorted()).toEqual([
+      'DELETE /jobs/{id}',
       'GET /healthz',
+      'GET /jobs',
       'GET /jobs/{id}',
       'GET /readyz',
       'POST /jobs',

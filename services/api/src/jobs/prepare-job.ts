@@ -1,11 +1,17 @@
-import { AppError, isArchiveUri, type JobRequest, type ObjectStores, type Plan } from '@headstart/contracts';
+import {
+  AppError,
+  isArchiveUri,
+  type Job,
+  type JobRequest,
+  type ObjectStores,
+  type Plan,
+} from '@headstart/contracts';
 import { listClasses } from '@headstart/dataset';
 import { createUrlGuard } from '@headstart/storage';
 import { resolvePlan } from '@headstart/training/plan';
 import type { FastifyBaseLogger } from 'fastify';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ApiConfig, withSlash } from '../config.js';
-import type { JobsPort } from '../plugins/queue.js';
 
 /** Well below the server's time limit of a connection, after which the client would get no answer at all. */
 const PEEK_WITHIN_MS = 5000;
@@ -13,7 +19,8 @@ const PEEK_WITHIN_MS = 5000;
 export interface PrepareContext {
   config: ApiConfig;
   stores: ObjectStores;
-  jobs: JobsPort;
+  /** Finds a job that the client may use. @throws AppError('job_not_found') */
+  findJob(id: string): Promise<Job>;
   log: FastifyBaseLogger;
 }
 
@@ -42,7 +49,7 @@ export async function prepareJob(request: JobRequest, context: PrepareContext): 
   const weights = request.model?.weights ?? 'imagenet';
   if (weights.includes('://')) stores.locate(weights);
 
-  const jobModelUri = weights.startsWith('job:') ? await findModel(weights, context.jobs) : null;
+  const jobModelUri = weights.startsWith('job:') ? await findModel(weights, context) : null;
   // First without the classes: a wrong request is answered before the object store is asked.
   const planContext = jobModelUri === null ? {} : { jobModelUri };
   resolvePlan(request, { ...planContext, classes: null });
@@ -73,8 +80,8 @@ async function peekClasses(
 }
 
 /** URI of the model.json that an earlier job left. */
-async function findModel(weights: string, jobs: JobsPort): Promise<string> {
-  const job = await jobs.get(weights.slice('job:'.length)).catch((error: unknown) => {
+async function findModel(weights: string, { findJob }: PrepareContext): Promise<string> {
+  const job = await findJob(weights.slice('job:'.length)).catch((error: unknown) => {
     if (error instanceof AppError && error.code === 'job_not_found')
       throw weightsRefused(weights, 'there is no such job');
     throw error;

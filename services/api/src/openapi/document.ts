@@ -47,7 +47,7 @@ export async function renderDocument(): Promise<string> {
 
 function operationsOf(document: Document): OpenAPIV3_1.OperationObject[] {
   return Object.values(document.paths ?? {}).flatMap((path) =>
-    [path?.get, path?.post].filter((operation) => operation !== undefined),
+    [path?.get, path?.post, path?.delete].filter((operation) => operation !== undefined),
   );
 }
 

@@ -1,15 +1,18 @@
-import { AppError, type Job } from '@headstart/contracts';
+import { AppError, type Job, type ListQuery } from '@headstart/contracts';
 import {
   addJob,
   cancelJob,
-  type CancelParts,
   createCancelChannel,
   createJobQueue,
   type createRedis,
   createWebhookQueue,
-  findJob,
-  jobNotFound,
+  getRecord,
   type JobPayload,
+  type JobRecord,
+  type JobsPage,
+  listJobs,
+  type QueueParts,
+  removeJob,
   toJob,
   watchRedis,
 } from '@headstart/queue';
@@ -17,14 +20,26 @@ import fp from 'fastify-plugin';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** The queue as the routes see it. Everything rejects with `queue_unavailable` within a second if Redis is away. */
+/** A job as it was found: the record to work on, and what a client sees of it. */
+export interface FoundJob {
+  record: JobRecord;
+  job: Job;
+}
+
+/**
+ * The queue as the routes see it. Everything rejects with `queue_unavailable` within a second if Redis is away.
+ * Routes do not find jobs here but through `app.findOwnJob` and `app.listOwnJobs`.
+ */
 export interface JobsPort {
   check(): Promise<void>;
   add(id: string, payload: JobPayload, priority: number): Promise<Job>;
   /** @throws AppError('job_not_found') */
-  get(id: string): Promise<Job>;
-  /** @throws AppError('job_not_found') and AppError('job_ended') */
-  cancel(id: string): Promise<Job>;
+  find(id: string): Promise<FoundJob>;
+  list(query: Omit<ListQuery, 'cursor'>, cursor: string | null): Promise<JobsPage>;
+  /** @throws AppError('job_ended') */
+  cancel(record: JobRecord): Promise<Job>;
+  /** @throws AppError('job_not_ended') */
+  remove(record: JobRecord): Promise<void>;
 }
 
 declare module 'fastify' {
@@ -46,7 +61,7 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
     });
     const queues = openQueuesOnce(redis, prefix);
 
-    async function ask<T>(work: (parts: CancelParts) => Promise<T>): Promise<T> {
+    async function ask<T>(work: (parts: QueueParts) => Promise<T>): Promise<T> {
       const answered = new AbortController();
       try {
         return await Promise.race([
@@ -67,15 +82,15 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
         ask(async () => {
           await redis.ping();
         }),
-      add: (id, payload, priority) =>
-        ask(async ({ jobs }) => toJob(await addJob(jobs, id, payload, priority))),
-      get: (id) =>
+      add: (id, payload, priority) => ask(async (parts) => toJob(await addJob(parts, id, payload, priority))),
+      find: (id) =>
         ask(async ({ jobs }) => {
-          const record = await findJob(jobs, id);
-          if (!record) throw jobNotFound(id);
-          return toJob(record);
+          const record = await getRecord(jobs, id);
+          return { record, job: await toJob(record) };
         }),
-      cancel: (id) => ask((parts) => cancelJob(parts, id)),
+      list: (query, cursor) => ask((parts) => listJobs(parts, query, cursor)),
+      cancel: (record) => ask((parts) => cancelJob(parts, record)),
+      remove: (record) => ask((parts) => removeJob(parts, record)),
     });
     app.addHook('onListen', async () => {
       // Connects before the first request; without Redis the service starts all the same.
@@ -98,9 +113,9 @@ async function connected(redis: Redis, signal: AbortSignal): Promise<void> {
 
 /** BullMQ's queues never recover if Redis goes away while they start: those are thrown away and made anew. */
 function openQueuesOnce(redis: Redis, prefix: string) {
-  let current: { parts: CancelParts; ready: Promise<CancelParts> } | undefined;
+  let current: { parts: QueueParts; ready: Promise<QueueParts> } | undefined;
 
-  async function start(parts: CancelParts): Promise<CancelParts> {
+  async function start(parts: QueueParts): Promise<QueueParts> {
     try {
       await Promise.all([parts.jobs.waitUntilReady(), parts.webhooks.waitUntilReady()]);
       return parts;
@@ -112,10 +127,11 @@ function openQueuesOnce(redis: Redis, prefix: string) {
   }
 
   return {
-    open(): Promise<CancelParts> {
+    open(): Promise<QueueParts> {
       if (!current) {
         const parts = {
           redis,
+          prefix,
           jobs: createJobQueue(redis, prefix),
           webhooks: createWebhookQueue(redis, prefix),
           channel: createCancelChannel(redis, prefix),
@@ -130,7 +146,7 @@ function openQueuesOnce(redis: Redis, prefix: string) {
   };
 }
 
-async function closeParts({ jobs, webhooks, channel }: CancelParts): Promise<void> {
+async function closeParts({ jobs, webhooks, channel }: QueueParts): Promise<void> {
   // The relay signs off, which a Redis that swallows everything never answers.
   await Promise.race([
     Promise.allSettled([channel.close(), jobs.close(), webhooks.close()]),

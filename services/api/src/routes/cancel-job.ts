@@ -29,9 +29,10 @@ const schema = {
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
-  app.post('/jobs/:id/cancel', { schema }, async (request, reply) =>
-    reply.type('application/json').send(await app.jobs.cancel(request.params.id)),
-  );
+  app.post('/jobs/:id/cancel', { schema }, async (request, reply) => {
+    const { record } = await app.findOwnJob(request, request.params.id);
+    return reply.type('application/json').send(await app.jobs.cancel(record));
+  });
 };
 
-export const cancelJobRoute = fp(route, { name: 'cancel-job', dependencies: ['queue', 'openapi'] });
+export const cancelJobRoute = fp(route, { name: 'cancel-job', dependencies: ['own-jobs', 'openapi'] });

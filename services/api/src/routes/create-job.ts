@@ -38,15 +38,15 @@ const schema = {
 
 const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> = async (app, options) => {
   app.post('/jobs', { schema }, async (request, reply) => {
-    const context = { ...options, jobs: app.jobs, log: request.log };
+    const findJob = async (id: string) => (await app.findOwnJob(request, id)).job;
     const isDryRun = request.query.dryRun === 'true';
     // Asked before the data set is looked at, which can take longer than a client should wait for this answer.
     if (!isDryRun) await app.jobs.check();
-    const prepared = await prepareJob(request.body, context);
+    const prepared = await prepareJob(request.body, { ...options, findJob, log: request.log });
     if (isDryRun) return reply.code(200).type('application/json').send(prepared.plan);
-    const job = await submitJob(request.body, prepared, { ...context, requestId: request.id });
+    const job = await submitJob(request.body, prepared, { jobs: app.jobs, requestId: request.id });
     return reply.code(202).header('location', `/jobs/${job.id}`).type('application/json').send(job);
   });
 };
 
-export const createJobRoute = fp(route, { name: 'create-job', dependencies: ['queue', 'openapi'] });
+export const createJobRoute = fp(route, { name: 'create-job', dependencies: ['own-jobs', 'openapi'] });

@@ -19,9 +19,10 @@ const schema = {
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
-  app.get('/jobs/:id', { schema }, async (request, reply) =>
-    reply.type('application/json').send(await app.jobs.get(request.params.id)),
-  );
+  app.get('/jobs/:id', { schema }, async (request, reply) => {
+    const { job } = await app.findOwnJob(request, request.params.id);
+    return reply.type('application/json').send(job);
+  });
 };
 
-export const getJobRoute = fp(route, { name: 'get-job', dependencies: ['queue', 'openapi'] });
+export const getJobRoute = fp(route, { name: 'get-job', dependencies: ['own-jobs', 'openapi'] });

@@ -1,0 +1,61 @@
+import type { Scenario } from '@headstart/contracts';
+import { createIORedisClient, type IRedisTransaction, Job } from 'bullmq';
+import type { ChainableCommander } from 'ioredis';
+import { indexKey, jobKey } from './keys.js';
+import type { QueueParts } from './parts.js';
+import type { JobPayload, JobRecord } from './payload.js';
+
+/** What a list of jobs is filtered by, besides their status. */
+export interface JobFacts {
+  scenario: Scenario;
+  metadata: Record<string, string>;
+}
+
+/**
+ * Puts a job that BullMQ has just taken into the index; one that was there before stays as it is.
+ *
+ * BullMQ removes ended jobs by their age and tells nobody. So each new job looks at two others of the index, drawn at random,
+ * and drops those that are gone: however rarely somebody lists, dead entries never outnumber the living.
+ */
+const INDEX_JOB = `
+local createdAt = redis.call('HGET', KEYS[1], 'timestamp')
+if redis.call('ZADD', KEYS[2], 'NX', 0, createdAt .. ':' .. ARGV[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], 'facts', ARGV[2])
+for _, member in ipairs(redis.call('ZRANDMEMBER', KEYS[2], 2)) do
+  local id = string.sub(member, string.find(member, ':', 1, true) + 1)
+  if redis.call('EXISTS', ARGV[3] .. id) == 0 then redis.call('ZREM', KEYS[2], member) end
+end
+return 1`;
+
+/**
+ * Queues a job and puts it into the index, in one transaction.
+ * @param id from newJobId; adding the same id twice makes one job.
+ */
+export async function addJob(
+  { redis, prefix, jobs }: Pick<QueueParts, 'redis' | 'prefix' | 'jobs'>,
+  id: string,
+  payload: JobPayload,
+  priority: number,
+): Promise<JobRecord> {
+  const options = { ...jobs.defaultJobOptions, jobId: id, priority };
+  const record = new Job<JobPayload>(jobs, 'fine-tune', payload, options, id);
+  const { scenario, metadata = {} } = payload.request;
+  const facts: JobFacts = { scenario, metadata };
+
+  // Only then the connection knows BullMQ's scripts.
+  await jobs.waitUntilReady();
+  // BullMQ's client makes ioredis's own transaction, with one method more.
+  const transaction: ChainableCommander = createIORedisClient(redis).multi();
+  await record.addJob(transaction as unknown as IRedisTransaction);
+  transaction.eval(
+    INDEX_JOB,
+    2,
+    jobKey(prefix, id),
+    indexKey(prefix),
+    id,
+    JSON.stringify(facts),
+    jobKey(prefix, ''),
+  );
+  for (const [error] of (await transaction.exec()) ?? []) if (error) throw error;
+  return record;
+}

@@ -1,0 +1,22 @@
+/** Keys of what is kept beside BullMQ's own, below the same prefix. */
+
+/** Sorted set of every job's `memberOf`, all of score 0, so that Redis sorts them by their bytes: by time, then by id. */
+export function indexKey(prefix: string): string {
+  return `${prefix}:index`;
+}
+
+/** BullMQ's hash of a job. `facts` is ours: what a list is filtered by and never changes, as JSON. */
+export function jobKey(prefix: string, id: string): string {
+  return `${prefix}:${JOBS_QUEUE}:${id}`;
+}
+
+export const JOBS_QUEUE = 'jobs';
+
+/** A job's place in the index. @param createdAtMs 13 digits until the year 2286. */
+export function memberOf(createdAtMs: number, id: string): string {
+  return `${createdAtMs}:${id}`;
+}
+
+export function idOf(member: string): string {
+  return member.slice(member.indexOf(':') + 1);
+}

@@ -1,0 +1,30 @@
+import { AppError, ENDED_STATUSES, type Job } from '@headstart/contracts';
+import { indexKey, memberOf } from './keys.js';
+import type { QueueParts } from './parts.js';
+import type { JobRecord } from './payload.js';
+import { toJob } from './to-job.js';
+
+/** @throws AppError('job_not_ended') where the job may still be worked on. */
+export function refuseUnended({ id, status }: Job): void {
+  if (ENDED_STATUSES.includes(status)) return;
+  throw new AppError(
+    'job_not_ended',
+    `Job ${id} is ${status}. Cancel it first, and wait until it has ended.`,
+    {
+      details: { status },
+    },
+  );
+}
+
+/**
+ * Removes an ended job from the queue and from the index. A job that is gone already is no error.
+ * @throws AppError('job_not_ended') also while a worker holds a job that was canceled just before it got it.
+ */
+export async function removeJob({ redis, prefix, jobs }: QueueParts, record: JobRecord): Promise<void> {
+  refuseUnended(await toJob(record));
+  const id = record.id ?? '';
+  // 0: a worker holds its lock.
+  if ((await jobs.remove(id)) === 0 && (await jobs.getJobState(id)) === 'active')
+    throw new AppError('job_not_ended', `A worker is about to drop job ${id}. Try again in a few seconds.`);
+  await redis.zrem(indexKey(prefix), memberOf(record.timestamp, id));
+}

@@ -1,0 +1,41 @@
+import { AppError, JobList, ListQuery, summarize } from '@headstart/contracts';
+import { formatCursor, parseCursor } from '@headstart/queue';
+import fp from 'fastify-plugin';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { problemResponses } from '../http/problem-responses.js';
+
+const schema = {
+  operationId: 'listJobs',
+  tags: ['jobs'],
+  summary: 'List jobs',
+  description:
+    'Newest first, in pages. Over pages that are read one behind the other no job is missed or repeated, whatever becomes of the jobs meanwhile; jobs that are removed drop out, and jobs that are posted meanwhile come before the first page.',
+  querystring: ListQuery,
+  response: {
+    200: { description: 'A page of jobs.', content: { 'application/json': { schema: JobList } } },
+    ...problemResponses('invalid_request', 'queue_unavailable'),
+  },
+};
+
+const route: FastifyPluginAsyncZod = async (app) => {
+  app.get('/jobs', { schema }, async (request, reply) => {
+    const { cursor, ...query } = request.query;
+    const page = await app.listOwnJobs(request, query, cursor === undefined ? null : readCursor(cursor));
+    const { jobs, nextCursor } = page;
+    return reply.type('application/json').send({
+      jobs: jobs.map(summarize),
+      nextCursor: nextCursor === null ? null : formatCursor(nextCursor),
+    });
+  });
+};
+
+function readCursor(received: string): string {
+  const cursor = parseCursor(received);
+  if (cursor !== null) return cursor;
+  const message = 'must be `nextCursor` of an earlier answer';
+  throw new AppError('invalid_request', `The query is not valid. cursor: ${message}.`, {
+    errors: [{ field: 'cursor', message, received }],
+  });
+}
+
+export const listJobsRoute = fp(route, { name: 'list-jobs', dependencies: ['own-jobs', 'openapi'] });
