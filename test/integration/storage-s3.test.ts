@@ -1,71 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, open, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { ListMultipartUploadsCommand, S3Client } from '@aws-sdk/client-s3';
 import { AppError, type ObjectStore } from '@headstart/contracts';
-import { createStores, downloadTo, hashFile } from '@headstart/storage';
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { startS3, type S3Server } from '../support/s3.js';
+import { downloadTo, hashFile } from '@headstart/storage';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { MIB, useS3 } from '../support/s3-suite.js';
 import { failureOf, keysOf, listAll } from '../support/storage.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 
-const MIB = 1024 * 1024;
-
-let server: S3Server | { skip: string };
-let folder: string;
-/** Everything that a test opened and that is closed at the end. */
-const closers: (() => void)[] = [];
-
-beforeAll(async () => {
-  server = await startS3();
-  folder = await mkdtemp(join(tmpdir(), 'headstart-storage-s3-'));
-});
-
-afterAll(async () => {
-  for (const close of closers) close();
-  if ('stop' in server) await server.stop();
-  await rm(folder, { recursive: true });
-});
-
-beforeEach(({ skip, onTestFinished }) => {
-  if ('skip' in server) return skip(server.skip);
-  vi.stubEnv('AWS_ACCESS_KEY_ID', server.accessKeyId);
-  vi.stubEnv('AWS_SECRET_ACCESS_KEY', server.secretAccessKey);
-  onTestFinished(() => void vi.unstubAllEnvs());
-});
-
-function running(): S3Server {
-  if ('skip' in server) throw new Error(server.skip);
-  return server;
-}
-
-function connect(endpoint = running().endpoint, publicEndpoint?: string) {
-  const s3 = {
-    endpoint,
-    region: 'us-east-1',
-    forcePathStyle: true,
-    ...(publicEndpoint && { publicEndpoint }),
-  };
-  const stores = createStores({ fileRoots: [], allowedNetworks: [], s3 });
-  closers.push(() => stores.close());
-  return stores;
-}
-
-/** A folder that no other test uses. */
-function openOwn(endpoint?: string) {
-  const stores = connect(endpoint);
-  return { stores, store: stores.open(`s3://${running().bucket}/${randomBytes(6).toString('hex')}`) };
-}
-
-async function randomFile(name: string, sizeMib: number): Promise<string> {
-  const file = join(folder, name);
-  const handle = await open(file, 'w');
-  for (let written = 0; written < sizeMib; written += 1) await handle.write(randomBytes(MIB));
-  await handle.close();
-  return file;
-}
+const { running, connect, openOwn, folder, randomFile, hasUploads, target } = useS3();
 
 test('what is written is read, whatever its name', async () => {
   const { stores, store } = openOwn();
@@ -86,7 +29,7 @@ test('a file of more than 100 MB goes up in parts and comes back the same', asyn
   const { stores, store } = openOwn();
   const file = await randomFile('large.bin', 105);
   expect(await store.write('large.bin', { file }, { onlyIfAbsent: true })).toBe(true);
-  const copy = join(folder, 'copy.bin');
+  const copy = join(folder(), 'copy.bin');
   const steps: (number | null)[] = [];
   const digest = await downloadTo(stores, store.uriOf('large.bin'), copy, {
     maxBytes: 105 * MIB,
@@ -152,23 +95,16 @@ async function presigned(store: ObjectStore, key: string): Promise<string> {
   return url;
 }
 
-/** True if the bucket holds parts of uploads that never ended. */
-async function hasUploads(): Promise<boolean> {
-  const { endpoint, bucket, accessKeyId, secretAccessKey } = running();
-  const credentials = { accessKeyId, secretAccessKey };
-  const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
-  closers.push(() => client.destroy());
-  const { Uploads = [] } = await client.send(new ListMultipartUploadsCommand({ Bucket: bucket }));
-  return Uploads.length > 0;
-}
-
 test('an aborted upload ends with the reason of its signal, and no object', async () => {
-  const { store } = openOwn();
+  const proxy = await startTcpProxy(target());
+  onTestFinished(() => proxy.cut());
+  const { store } = openOwn(`http://127.0.0.1:${proxy.port}`);
   const file = await randomFile('aborted.bin', 64);
   const controller = new AbortController();
   const reason = new AppError('canceled', 'enough');
   const writing = store.write('aborted.bin', { file }, { signal: controller.signal });
-  await vi.waitUntil(hasUploads, { interval: 5 });
+  await proxy.passed(20 * MIB);
+  expect(await hasUploads()).toBe(true);
   controller.abort(reason);
   await expect(writing).rejects.toBe(reason);
   expect(await hasUploads()).toBe(false);
@@ -246,7 +182,7 @@ test.each([
   ['no credentials', { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined }],
 ])('%s is storage_forbidden, and no credential shows', async (what, env) => {
   const { secretAccessKey } = running();
-  const none = join(folder, 'no-such-file');
+  const none = join(folder(), 'no-such-file');
   const settings = {
     AWS_EC2_METADATA_DISABLED: 'true',
     AWS_CONFIG_FILE: none,
@@ -270,66 +206,4 @@ test.each([
     expect(JSON.stringify(error.toJobError())).not.toContain('wrong-secret');
     expect(JSON.stringify(error.toJobError())).not.toContain(secretAccessKey);
   }
-});
-
-test('a server that is away is storage_unavailable, and usable again when it is back', async () => {
-  const proxy = await startTcpProxy(target());
-  const { store } = openOwn(`http://127.0.0.1:${proxy.port}`);
-  await store.write('x', Buffer.from('x'));
-  await proxy.cut();
-  const large = await randomFile('away.bin', 20);
-  const calls = [
-    () => keysOf(store),
-    () => store.stat('x'),
-    () => store.read('x'),
-    () => store.write('y', Buffer.from('y')),
-    () => store.write('y', { file: large }),
-    () => store.deleteAll(''),
-  ];
-  for (const call of calls)
-    expect(await failureOf(call), String(call)).toMatchObject({
-      code: 'storage_unavailable',
-      retryable: true,
-    });
-  await proxy.restore();
-  expect(await keysOf(store)).toEqual(['x']);
-  await proxy.cut();
-});
-
-test('a connection that breaks in the middle of an object is an error, and leaves no file', async () => {
-  const proxy = await startTcpProxy(target());
-  const { stores, store } = openOwn(`http://127.0.0.1:${proxy.port}`);
-  const file = await randomFile('broken.bin', 40);
-  await store.write('broken.bin', { file });
-  const cache = await mkdtemp(join(folder, 'cache-'));
-  let cut: Promise<void> | undefined;
-  const download = downloadTo(stores, store.uriOf('broken.bin'), join(cache, 'x'), {
-    maxBytes: 1e9,
-    onProgress: () => {
-      cut ??= proxy.cut();
-    },
-  });
-  const error = await failureOf(() => download);
-  expect(error).toMatchObject({ code: 'storage_unavailable', retryable: true });
-  expect(error.message).toMatch(/broke off after \d+ of 41943040 bytes/);
-  expect(await readdir(cache)).toEqual([]);
-  await cut;
-});
-
-function target() {
-  const { hostname, port } = new URL(running().endpoint);
-  return { host: hostname, port: Number(port) };
-}
-
-test('a stopped server is storage_unavailable', async ({ skip }) => {
-  const stopped = await startS3();
-  if ('skip' in stopped) return skip(stopped.skip);
-  vi.stubEnv('AWS_ACCESS_KEY_ID', stopped.accessKeyId);
-  vi.stubEnv('AWS_SECRET_ACCESS_KEY', stopped.secretAccessKey);
-  const store = connect(stopped.endpoint).open(`s3://${stopped.bucket}/`);
-  await store.write('x', Buffer.from('x'));
-  await stopped.stop();
-  const error = await failureOf(() => store.read('x'));
-  expect(error).toMatchObject({ code: 'storage_unavailable', retryable: true });
-  expect(error.message).toContain(store.uriOf('x'));
 });

@@ -18,7 +18,7 @@ export async function startRedis(): Promise<{ url: string; stop(): Promise<void>
 
 /** vitest's globalSetup: one Redis for the run. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const redis = await findRedis();
+  const redis = await findRedis({ prefersContainer: true });
   project.provide('redisUrl', redis.url);
   return redis.stop;
 }

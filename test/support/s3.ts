@@ -3,13 +3,21 @@ import { access, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CreateBucketCommand, HeadBucketCommand, S3Client } from '@aws-sdk/client-s3';
-import { execFileAsync, findExecutable, freePort, spawnOwned } from '../../scripts/src/processes.js';
+import {
+  execFileAsync,
+  findExecutable,
+  freePort,
+  type OwnedProcess,
+  spawnOwned,
+} from '../../scripts/src/processes.js';
 import { TOOL_CACHE } from '../../scripts/src/repo.js';
 import { withTimeout } from '../../scripts/src/timeout.js';
 
 const VERSITYGW_VERSION = 'v1.8.0';
 const SEAWEEDFS_IMAGE = 'chrislusf/seaweedfs:4.47';
 const BUILD_TIMEOUT_MS = 540_000;
+/** Of the server in its container. */
+const S3_PORT = 8333;
 const START_TIMEOUT_MS = 120_000;
 const BUCKET = 'headstart-test';
 
@@ -19,16 +27,22 @@ export interface S3Server {
   secretAccessKey: string;
   /** An empty bucket. */
   bucket: string;
+  /** Ends the server at once (SIGKILL), with what it has stored. */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`, at the same endpoint and on the same data. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
 type Credentials = Pick<S3Server, 'accessKeyId' | 'secretAccessKey'>;
+type RunningServer = Pick<S3Server, 'endpoint' | 'kill' | 'restart' | 'stop'>;
 
 /**
- * Starts a real S3 server with one empty bucket: VersityGW, installed or built with Go, or else SeaweedFS in a container.
+ * Starts a real S3 server with one empty bucket: SeaweedFS in a container where a Docker engine answers and has the image or
+ * can pull it, or else VersityGW, installed or built with Go.
  *
  * The build is kept in `.cache/bin`; it takes a minute or two, so a hook that calls this needs a long time limit.
- * @returns `skip`, the reason, where neither can be had.
+ * @returns `skip`, the reason, where neither can be had. @throws Error then, where S3_TESTS is "required".
  */
 export async function startS3(): Promise<S3Server | { skip: string }> {
   const credentials = {
@@ -36,7 +50,7 @@ export async function startS3(): Promise<S3Server | { skip: string }> {
     secretAccessKey: randomBytes(24).toString('hex'),
   };
   const reasons: string[] = [];
-  for (const start of [startVersityGw, startSeaweedFs]) {
+  for (const start of [startSeaweedFs, startVersityGw]) {
     try {
       const server = await start(credentials);
       return { ...server, ...credentials, bucket: BUCKET };
@@ -44,10 +58,12 @@ export async function startS3(): Promise<S3Server | { skip: string }> {
       reasons.push(`${start.name}: ${(error as Error).message}`);
     }
   }
-  return { skip: `no S3 server can be had here (${reasons.join('; ')})` };
+  const skip = `no S3 server can be had here (${reasons.join('; ')})`;
+  if (process.env['S3_TESTS'] === 'required') throw new Error(skip);
+  return { skip };
 }
 
-async function startVersityGw(credentials: Credentials): Promise<Pick<S3Server, 'endpoint' | 'stop'>> {
+async function startVersityGw(credentials: Credentials): Promise<RunningServer> {
   const program = await findVersityGw();
   const folder = await mkdtemp(join(tmpdir(), 'headstart-s3-'));
   const port = await freePort();
@@ -57,31 +73,36 @@ async function startVersityGw(credentials: Credentials): Promise<Pick<S3Server, 
   // Metadata in a folder of its own, and no O_TMPFILE: a temporary folder may lie on a file system without either.
   const args = ['--quiet', '--health', '/health', '--port', `127.0.0.1:${port}`];
   const posix = ['posix', '--sidecar', metadata, '--disableotmp', data];
-  const server = await spawnOwned(program, [...args, ...posix], {
-    env: { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
-    removeFolder: folder,
-  });
-  server.stdout.resume();
-  server.stderr.resume();
+  const env = { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey };
+  let server: OwnedProcess | undefined;
+  const run = async () => {
+    server = await spawnOwned(program, [...args, ...posix], { env, removeFolder: folder });
+    server.stdout.resume();
+    server.stderr.resume();
+    await untilHealthy(`${endpoint}/health`, server.ended);
+  };
   const stop = async () => {
-    await server.stop(5_000);
+    await server?.stop(5_000);
     await rm(folder, { recursive: true, force: true });
   };
-  const waiting = new AbortController();
   try {
-    const dead = server.ended.then((how) => {
-      throw new Error(`versitygw ${how}`);
-    });
-    await Promise.race([dead, untilHealthy(`${endpoint}/health`, waiting.signal)]);
+    await run();
     await withClient(endpoint, credentials, (client) =>
       client.send(new CreateBucketCommand({ Bucket: BUCKET })),
     );
   } catch (error) {
-    waiting.abort();
     await stop();
     throw error;
   }
-  return { endpoint, stop };
+  return {
+    endpoint,
+    async kill() {
+      server?.kill();
+      await server?.ended;
+    },
+    restart: run,
+    stop,
+  };
 }
 
 /** VersityGW from PATH, from an earlier build, or built now. */
@@ -107,8 +128,9 @@ async function findVersityGw(): Promise<string> {
   return built;
 }
 
-async function startSeaweedFs(credentials: Credentials): Promise<Pick<S3Server, 'endpoint' | 'stop'>> {
-  const { GenericContainer, Wait } = await import('testcontainers');
+async function startSeaweedFs(credentials: Credentials): Promise<RunningServer> {
+  const { GenericContainer, getContainerRuntimeClient, Wait } = await import('testcontainers');
+  const runtime = await getContainerRuntimeClient();
   const starting = new GenericContainer(SEAWEEDFS_IMAGE)
     .withCommand(['mini', '-dir=/data', '-s3.autoCreateBucket=false', '-master.telemetry=false'])
     .withEnvironment({
@@ -116,19 +138,32 @@ async function startSeaweedFs(credentials: Credentials): Promise<Pick<S3Server, 
       AWS_SECRET_ACCESS_KEY: credentials.secretAccessKey,
       S3_BUCKET: BUCKET,
     })
-    .withExposedPorts(8333)
-    .withWaitStrategy(Wait.forHttp('/healthz', 8333))
+    // A port that is named stays the same over a restart.
+    .withExposedPorts({ container: S3_PORT, host: await freePort() })
+    .withWaitStrategy(Wait.forHttp('/healthz', S3_PORT))
     .withStartupTimeout(START_TIMEOUT_MS)
     .start();
-  const container = await withTimeout(starting, START_TIMEOUT_MS, `${SEAWEEDFS_IMAGE} did not start`);
-  const endpoint = `http://${container.getHost()}:${container.getMappedPort(8333)}`;
-  // A container that lost its settings would let everyone in, without the bucket.
-  await withClient(endpoint, credentials, (client) => client.send(new HeadBucketCommand({ Bucket: BUCKET })));
+  const started = await withTimeout(starting, START_TIMEOUT_MS, `${SEAWEEDFS_IMAGE} did not start`);
+  const endpoint = `http://${started.getHost()}:${started.getMappedPort(S3_PORT)}`;
+  const container = runtime.container.getById(started.getId());
+  const stop = async () => void (await started.stop());
+  try {
+    // A container that lost its settings would let everyone in, without the bucket.
+    await withClient(endpoint, credentials, (client) =>
+      client.send(new HeadBucketCommand({ Bucket: BUCKET })),
+    );
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   return {
     endpoint,
-    async stop() {
-      await container.stop();
+    kill: async () => void (await container.kill()),
+    async restart() {
+      await container.start();
+      await untilHealthy(`${endpoint}/healthz`, container.wait());
     },
+    stop,
   };
 }
 
@@ -145,17 +180,29 @@ async function withClient(
   }
 }
 
-/** The server announces nothing once it listens, so its health is asked for until it answers. */
-async function untilHealthy(url: string, signal: AbortSignal): Promise<void> {
-  const deadlineMs = Date.now() + START_TIMEOUT_MS;
-  while (!signal.aborted) {
-    const ok = await fetch(url).then(
-      (response) => response.ok,
-      () => false,
-    );
-    if (ok) return;
-    if (Date.now() > deadlineMs) throw new Error(`${url} did not answer within ${START_TIMEOUT_MS / 1000} s`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+/**
+ * The server announces nothing once it listens, so its health is asked for until it answers.
+ * @param ended settles when the server has ended. @throws Error then, or after a time limit.
+ */
+async function untilHealthy(url: string, ended: Promise<unknown>): Promise<void> {
+  const asking = new AbortController();
+  const ask = async () => {
+    while (!asking.signal.aborted) {
+      const ok = await fetch(url).then(
+        (response) => response.ok,
+        () => false,
+      );
+      if (ok) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const gone = ended.then((how) => {
+    throw new Error(`the server of ${url} ${typeof how === 'string' ? how : 'has ended'}`);
+  });
+  try {
+    await withTimeout(Promise.race([ask(), gone]), START_TIMEOUT_MS, `${url} did not answer`);
+  } finally {
+    asking.abort();
   }
 }
 

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 
 /** A port that leads to another server until it is cut, for faults that the server itself knows nothing of. */
@@ -6,6 +6,10 @@ export interface TcpProxy {
   port: number;
   /** Drops every connection and closes the port: connection refused. */
   cut(): Promise<void>;
+  /** Resolves when so many bytes have come from clients since the start. */
+  passed(bytes: number): Promise<void>;
+  /** Resets every connection (RST), and takes new ones. */
+  reset(): void;
   /** Keeps the connections and passes nothing on, as a network that swallows packets. */
   hang(): void;
   /** Passes everything on again, at the same port. */
@@ -15,6 +19,8 @@ export interface TcpProxy {
 export async function startTcpProxy(target: { host: string; port: number }): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   let isHanging = false;
+  const counter = new EventEmitter();
+  let passedBytes = 0;
   const server = createServer((client) => {
     const upstream = connect(target);
     for (const socket of [client, upstream]) {
@@ -25,9 +31,14 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
     }
     const pass = (from: Socket, to: Socket) => {
       from.on('data', (bytes) => to.write(bytes));
-      from.on('close', () => to.destroy());
+      // What came before an orderly end is still passed on.
+      from.on('close', (hadError) => (hadError ? to.destroy() : to.end()));
       if (isHanging) from.pause();
     };
+    client.on('data', (bytes) => {
+      passedBytes += bytes.length;
+      counter.emit('passed');
+    });
     pass(client, upstream);
     pass(upstream, client);
   });
@@ -44,6 +55,12 @@ export async function startTcpProxy(target: { host: string; port: number }): Pro
       const closed = server.listening ? once(server.close(), 'close') : undefined;
       for (const socket of sockets) socket.destroy();
       await closed;
+    },
+    async passed(bytes) {
+      while (passedBytes < bytes) await once(counter, 'passed');
+    },
+    reset() {
+      for (const socket of sockets) socket.resetAndDestroy();
     },
     hang() {
       isHanging = true;

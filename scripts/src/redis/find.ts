@@ -12,6 +12,12 @@ export interface FoundRedis {
   stop: () => Promise<void>;
 }
 
+interface FindOptions {
+  signal?: AbortSignal;
+  /** True where a container is to be tried first; default false: it takes longer to start. */
+  prefersContainer?: boolean;
+}
+
 /**
  * Finds a Redis, in this order: REDIS_URL; `redis-server` or `valkey-server` on PATH; the distribution's package,
  * unpacked without root; a container. What is started here ends with this process.
@@ -19,7 +25,7 @@ export interface FoundRedis {
  * A REDIS_URL that does not answer is an error: what was named is never replaced by something else.
  * @throws Error that says why each way failed, and what to do.
  */
-export async function findRedis(options: { signal?: AbortSignal } = {}): Promise<FoundRedis> {
+export async function findRedis(options: FindOptions = {}): Promise<FoundRedis> {
   const url = process.env['REDIS_URL'];
   return url ? useGivenRedis(url) : startOwnRedis(options);
 }
@@ -38,34 +44,38 @@ async function useGivenRedis(url: string): Promise<FoundRedis> {
   return { url, how: 'REDIS_URL', stop: () => Promise.resolve() };
 }
 
-/** As `findRedis`, but always a server of its own; `kill` is null for a container. */
-export async function startOwnRedis({ signal }: { signal?: AbortSignal } = {}): Promise<
-  FoundRedis & { kill: (() => void) | null }
-> {
-  const failures: string[] = [];
-  const attempt = async <T>(way: string, start: () => Promise<T>): Promise<T | null> => {
-    try {
-      return await start();
-    } catch (error) {
-      signal?.throwIfAborted();
-      failures.push(`  ${way}: ${messageOf(error)}`);
-      return null;
-    }
-  };
+interface OwnRedis extends FoundRedis {
+  /** Ends it at once; null for a container. */
+  kill: (() => void) | null;
+}
 
-  const programs: [string, () => Promise<RedisProgram>][] = [
-    ['redis-server or valkey-server on PATH', installedRedis],
+/** As `findRedis`, but always a server of its own. */
+export async function startOwnRedis({
+  signal,
+  prefersContainer = false,
+}: FindOptions = {}): Promise<OwnRedis> {
+  const ways: [string, () => Promise<Omit<OwnRedis, 'how'>>][] = [
+    ['redis-server or valkey-server on PATH', async () => launchRedis(await installedRedis())],
     [
       "the distribution's package, unpacked in .cache",
-      () => unpackDebianRedis(join(TOOL_CACHE, 'redis'), signal),
+      async () => launchRedis(await unpackDebianRedis(join(TOOL_CACHE, 'redis'), signal)),
     ],
   ];
-  for (const [way, find] of programs) {
-    const server = await attempt(way, async () => launchRedis(await find()));
-    if (server) return { ...server, how: way };
+  const container: (typeof ways)[number] = [
+    'a container',
+    async () => ({ ...(await startRedisContainer()), kill: null }),
+  ];
+  if (prefersContainer) ways.unshift(container);
+  else ways.push(container);
+  const failures: string[] = [];
+  for (const [how, start] of ways) {
+    try {
+      return { ...(await start()), how };
+    } catch (error) {
+      signal?.throwIfAborted();
+      failures.push(`  ${how}: ${messageOf(error)}`);
+    }
   }
-  const container = await attempt('a container', startRedisContainer);
-  if (container) return { ...container, how: 'a container', kill: null };
   throw new Error(
     `No Redis could be found or started. Tried:\n${failures.join('\n')}\n` +
       'Set REDIS_URL to a running Redis, or install one (for example: apt-get install redis-server), or start Docker.',

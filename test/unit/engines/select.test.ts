@@ -2,8 +2,18 @@ import { selectEngine } from '@headstart/engines';
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { readBuild } from '../../../packages/engines/src/tensorflow/build.js';
+import { tensorflow } from '../../../packages/engines/src/tensorflow/index.js';
+import { execFileAsync } from '../../../scripts/src/processes.js';
 
-const isLinked = readBuild() !== null;
+const build = readBuild();
+const isLinked = build !== null;
+
+const START_FOR_GPU = `
+  import { readFileSync } from 'node:fs';
+  import { tensorflow } from '${new URL('../../../packages/engines/dist/tensorflow/index.js', import.meta.url).href}';
+  const said = await tensorflow.start({ needsGpu: true }).then(() => 'started', ({ message }) => message);
+  console.log(said, 'loaded:', readFileSync('/proc/self/maps', 'utf8').includes('libtensorflow'));
+`;
 
 describe('selectEngine', () => {
   it.each(['onnxruntime', 'wasm', 'cpu'] as const)('starts %s where it is named', async (name) => {
@@ -33,10 +43,27 @@ describe('selectEngine', () => {
   });
 
   it.each([false, true])(
-    'takes, on auto, the fastest that is there (training convolutions: %s)',
+    'takes, on auto, a GPU where there is one, and else the fastest on the CPU (training convolutions: %s)',
     async (trainsConvolutions) => {
+      const hasGpu = await tensorflow.start({ needsGpu: true }).then(
+        () => true,
+        () => false,
+      );
       const { engine } = await selectEngine('auto', { trainsConvolutions });
-      expect(engine).toBe(isLinked ? 'tensorflow' : 'onnxruntime');
+      expect(engine).toBe(hasGpu ? 'tensorflow' : 'onnxruntime');
+      expect(tf.getBackend()).toBe(engine);
+    },
+  );
+
+  it.skipIf(build === null || build.cuda !== null)(
+    'does not even load a TensorFlow for the CPU to find that it has no GPU',
+    async () => {
+      const child = await execFileAsync(process.execPath, ['--input-type=module', '-e', START_FOR_GPU], {
+        cwd: import.meta.dirname,
+      });
+      expect(child.stdout).toBe(
+        `Its TensorFlow computes on no GPU here: it is TensorFlow ${build!.version} for the CPU. loaded: false\n`,
+      );
     },
   );
 });
