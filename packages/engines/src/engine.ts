@@ -14,6 +14,8 @@ export interface EngineSettings {
   sharers?: number | undefined;
   /** A folder that outlives the process and its container: kernels compiled for a GPU are kept there. */
   kernelCacheDir?: string | undefined;
+  /** True where an engine that finds no GPU is to refuse, instead of computing on the CPU; default false. */
+  needsGpu?: boolean | undefined;
 }
 
 /** A tfjs backend, and what it can do. An engine is a folder of its own and a line in the registry. */

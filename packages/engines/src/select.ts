@@ -6,11 +6,22 @@ import { onnxruntime } from './onnxruntime/index.js';
 import { tensorflow } from './tensorflow/index.js';
 import { wasm } from './wasm/index.js';
 
-/** In the order in which `auto` tries them: fastest first. */
 const ENGINES = [tensorflow, onnxruntime, wasm, cpu] as const;
 
 export const ENGINE_NAMES = ['auto', 'tensorflow', 'onnxruntime', 'wasm', 'cpu'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
+
+/**
+ * What `auto` tries, fastest first: a GPU before any CPU, and on the CPU the order of bench/README.md's figures for features and
+ * a full training step at 224 pixels.
+ */
+const AUTO_ORDER: readonly { engine: Engine; needsGpu: boolean }[] = [
+  { engine: tensorflow, needsGpu: true },
+  { engine: onnxruntime, needsGpu: false },
+  { engine: tensorflow, needsGpu: false },
+  { engine: wasm, needsGpu: false },
+  { engine: cpu, needsGpu: false },
+];
 
 /**
  * Starts the engine a worker is set to. A named engine never falls back; `auto` takes the first that loads and can train
@@ -27,15 +38,16 @@ export async function selectEngine(
     if (!canTrain(engine, needs)) throw cannotTrain(engine);
     return start(engine, settings);
   }
-  const failures: string[] = [];
-  for (const engine of ENGINES.filter((candidate) => canTrain(candidate, needs))) {
+  // TensorFlow may fail twice for one reason.
+  const failures = new Set<string>();
+  for (const { engine, needsGpu } of AUTO_ORDER.filter((choice) => canTrain(choice.engine, needs))) {
     try {
-      return await start(engine, settings);
+      return await start(engine, { ...settings, needsGpu });
     } catch (error) {
-      failures.push((error as AppError).message);
+      failures.add((error as AppError).message);
     }
   }
-  throw new AppError('engine_unavailable', `No engine of this worker loads. ${failures.join(' ')}`);
+  throw new AppError('engine_unavailable', `No engine of this worker loads. ${[...failures].join(' ')}`);
 }
 
 /** How the started engine compiles a frozen prefix; undefined where it has no way to. @param name as the runtime has it. */

@@ -28,14 +28,18 @@ async function startTensorflow(settings: EngineSettings = {}): Promise<Pick<Runt
       `${PACKAGE} is not linked to a TensorFlow. Run scripts/link-tensorflow, as docs/tensorflow.md says.`,
     );
   }
+  // Without a look at the library itself, which takes seconds and memory that stay taken.
+  if (settings.needsGpu && build.cuda === null)
+    throw withoutGpu(`it is TensorFlow ${build.version} for the CPU`);
   const threads = settings.threads ?? shareOfCores(settings.sharers ?? 1);
   const gpu = setNativeEnvironment({ threads, kernelCacheDir: settings.kernelCacheDir });
   provideRemovedUtilities();
   const { default: tfjsNode } = (await import(PACKAGE)) as { default: TfjsNode };
   if (!(await tf.setBackend('tensorflow')))
     throw new AppError('engine_unavailable', `${PACKAGE} registered no TensorFlow backend.`);
-  adaptKernels();
   const { isUsingGpuDevice, binding } = tfjsNode.backend();
+  if (settings.needsGpu && !isUsingGpuDevice) throw withoutGpu('it finds no CUDA device');
+  adaptKernels();
   const versions = { tfjs: tf.version_core, tensorflow: binding.TF_Version };
   if (!isUsingGpuDevice) {
     return {
@@ -53,6 +57,10 @@ async function startTensorflow(settings: EngineSettings = {}): Promise<Pick<Runt
       ...(driver !== undefined && { driver }),
     },
   };
+}
+
+function withoutGpu(reason: string): AppError {
+  return new AppError('engine_unavailable', `Its TensorFlow computes on no GPU here: ${reason}.`);
 }
 
 /** tfjs-node 4.22 calls two functions of Node's that Node 22 warns of and Node 23 no longer has. */
