@@ -3,7 +3,7 @@ import { prefixCompilerOf, selectEngine, type EngineName } from '@headstart/engi
 import { buildNetwork, loadBaseWeights, type Network } from '@headstart/training';
 import { resolvePlan } from '@headstart/training/plan';
 import * as tf from '@tensorflow/tfjs-core';
-import { openPrefix } from '../../packages/training/dist/features.js';
+import { openPrefix } from '../../packages/training/dist/features/prefix.js';
 import { createOptimizer } from '../../packages/training/dist/optimizers/index.js';
 import { trainStep } from '../../packages/training/dist/train-step.js';
 import { type Case, firstLayerOf } from './cases.js';
@@ -77,27 +77,10 @@ function features(
   network: Network,
   { size, batch, firstTrainedBlock }: Case,
 ): () => Promise<void> {
-  const pictures = Array.from({ length: batch }, (_, index) => ({
-    path: `${index}`,
-    file: `/${index}`,
-    label: 0,
-    sha256: '',
-  }));
   const values = tf.tidy(() => tf.randomUniform([size, size, 3], 0, 255, 'float32', 1).dataSync<'float32'>());
-  const prefix = openPrefix(
-    {
-      plan,
-      network,
-      loadPicture: () => Promise.resolve(values),
-      compilePrefix: prefixCompilerOf(engine),
-    },
-    firstLayerOf(firstTrainedBlock),
-  );
-  return async () => {
-    const loaded = await prefix.load(pictures, [...pictures.keys()]);
-    await loaded.features();
-    loaded.dispose();
-  };
+  const pictures = Array<Float32Array>(batch).fill(values);
+  const prefix = openPrefix(plan, network, firstLayerOf(firstTrainedBlock), prefixCompilerOf(engine));
+  return async () => void (await prefix.run(pictures));
 }
 
 function step(plan: Plan, network: Network, xs: tf.Tensor, cachedLayers: number): () => Promise<void> {

@@ -140,11 +140,11 @@ describe('a job', () => {
   });
 
   it('fails with disk_full where its features do not fit', async ({ skip }) => {
-    const workDir = join(deployment.folder, 'tiny');
-    const mounted = mountTiny(workDir);
+    const cacheDir = join(deployment.folder, 'tiny');
+    const mounted = mountTiny(cacheDir);
     skip(mounted !== true, `needs a small file system of its own: ${String(mounted)}`);
     try {
-      await deployment.startWorker({ WORK_DIR: workDir });
+      await deployment.startWorker({ CACHE_DIR: cacheDir });
       const { id } = await deployment.post({
         // 1 MB a picture.
         model: { inputSize: 128, pooling: 'flatten', head: [] },
@@ -152,7 +152,7 @@ describe('a job', () => {
       const job = await deployment.waitFor(id, hasEnded);
       expect(job).toMatchObject({ status: 'failed', attempts: 1, error: { code: 'disk_full' } });
     } finally {
-      execFileSync('umount', ['-l', workDir]);
+      execFileSync('umount', ['-l', cacheDir]);
     }
   });
 

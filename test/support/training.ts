@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { JobRequest, type JobRequestInput, type Picture, type Plan } from '@headstart/contracts';
 import {
   type BaseWeights,
+  type FeatureCacheOptions,
   loadBaseWeights,
   train,
   type TrainedRun,
@@ -32,7 +34,7 @@ export function picturesOf(count: number): Picture[] {
     path: `${index}.png`,
     file: `${index}.png`,
     label: index % 2,
-    sha256: `${index}`,
+    sha256: createHash('sha256').update(`${index}`).digest('hex'),
   }));
 }
 
@@ -49,20 +51,38 @@ export async function randomBase(plan: Plan): Promise<BaseWeights> {
   return loadBaseWeights(plan, { fetchFile: unreachable, imagenetFile: unreachable });
 }
 
+/** A feature cache at a folder of its own, which is to have nothing to complain of. */
+export function cacheAt(directory: string, change: Partial<FeatureCacheOptions> = {}): FeatureCacheOptions {
+  return {
+    directory,
+    maxBytes: 1e9,
+    computedBy: { engine: 'test', decoding: 'test' },
+    shared: null,
+    warn: (message, fields) => {
+      throw new Error(`${message}: ${JSON.stringify(fields)}`);
+    },
+    ...change,
+  };
+}
+
 /** Trains on drawn pictures, with whatever the test wants otherwise. */
 export async function trainDrawn(plan: Plan, options: Partial<TrainOptions> = {}): Promise<TrainedRun> {
   const never = new AbortController().signal;
+  const workDir = await temporaryFolder();
   return train({
     plan,
     weights: await randomBase(plan),
-    dataset: { train: picturesOf(12), val: picturesOf(6) },
+    dataset: { train: picturesOf(12), val: picturesOf(18).slice(12) },
     loadPicture: drawnPicture,
-    workDir: await temporaryFolder(),
+    drawFlip: ({ epoch, index }) => (epoch + index) % 2 === 1,
+    featureCache: cacheAt(join(workDir, 'features')),
+    workDir,
     resumeFrom: null,
     signal: never,
     interrupt: never,
     onPhase: () => undefined,
     onProgress: () => undefined,
+    onFeatures: () => undefined,
     onEpoch: () => Promise.resolve(),
     ...options,
   });

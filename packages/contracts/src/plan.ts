@@ -3,6 +3,7 @@ import {
   Augmentation,
   ClassWeights,
   EarlyStopping,
+  FeaturePrecision,
   HeadLayer,
   Optimizer,
   Pooling,
@@ -55,7 +56,7 @@ export const Stage = z
     schedule: Schedule,
     cachedLayers: z.int().meta({
       description:
-        'How many layers from the input run once per picture, their outputs kept on disk; 0 where every epoch sees new pictures.',
+        'How many layers from the input run once per picture, and once more for its mirror image where pictures are flipped, their outputs kept on disk; 0 where every epoch sees new pictures.',
     }),
   })
   .meta({ id: 'Stage' });
@@ -93,6 +94,7 @@ export const Plan = z
       classWeights: ClassWeights.nullable(),
       labelSmoothing: z.number(),
       augmentation: Augmentation.nullable(),
+      featurePrecision: FeaturePrecision,
       seed: z.int(),
       maxDurationSeconds: z.int().nullable(),
     }),

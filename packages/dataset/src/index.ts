@@ -1,6 +1,6 @@
 export { listClasses, openDataset, type OpenDatasetOptions } from './open.js';
 export { augmentPicture } from './pictures/augment.js';
-export { decodePicture, UnusablePicture } from './pictures/decode.js';
+export { decodePicture, DECODING, UnusablePicture } from './pictures/decode.js';
 export { DatasetLimits, PictureLimits } from './limits.js';
 export { checkRefusedShare } from './report.js';
 

@@ -1,7 +1,6 @@
 import type { Picture } from '@headstart/contracts';
 import type * as tf from '@tensorflow/tfjs-core';
 import { preprocess } from './preprocess.js';
-import type { FeatureFile } from './feature-file.js';
 
 /**
  * Brings a picture to the network's size.
@@ -13,11 +12,13 @@ export type LoadPicture = (
   augment: { epoch: number; index: number } | null,
 ) => Promise<Float32Array>;
 
+/** Whether a picture of the epoch is mirrored left to right: the same answer every time. */
+export type DrawFlip = (picture: { epoch: number; index: number }) => boolean;
+
 /** Inputs of the layers behind the cached prefix, for any of a split's pictures. */
 export interface BatchSource {
   /** @param indices positions in the split. @param epoch for augmentation; null for none. @returns [B, ...] float32. */
   load(indices: ArrayLike<number>, epoch: number | null): Promise<tf.Tensor>;
-  close(): Promise<void>;
 }
 
 /** Something read batch by batch, and freed behind each. */
@@ -39,12 +40,7 @@ export function pictureSource(
       );
       return preprocess(await Promise.all(loaded), size);
     },
-    close: () => Promise.resolve(),
   };
-}
-
-export function featureSource(file: FeatureFile): BatchSource {
-  return { load: (indices) => file.read(indices), close: () => file.close() };
 }
 
 /** The positions 0..length-1 in batches, in order. */

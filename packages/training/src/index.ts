@@ -1,6 +1,7 @@
-export type { LoadPicture } from './batches.js';
+export type { DrawFlip, LoadPicture } from './batches.js';
 export { checkpointName, CHECKPOINT_INDEX } from './checkpoint.js';
 export { exportRun } from './export.js';
+export type { FeatureCacheOptions, SharedSegments } from './features/cache.js';
 export { type Network, buildNetwork } from './network.js';
 export { BGR_MEANS, preprocess } from './preprocess.js';
 export { type TrainedRun, TrainingInterrupted, type TrainOptions } from './run.js';

@@ -21,3 +21,18 @@ export function preprocess(pictures: readonly Float32Array[], size: number): tf.
   }
   return tf.tensor4d(values, [pictures.length, size, size, 3]);
 }
+
+/** Mirrors a picture left to right. @param rgb [size, size, 3]; left as it is. @returns a new [size, size, 3]. */
+export function mirror(rgb: Float32Array, size: number): Float32Array {
+  const mirrored = new Float32Array(rgb.length);
+  for (let row = 0; row < rgb.length; row += size * 3) {
+    for (let x = 0; x < size; x++) {
+      const from = row + x * 3;
+      const to = row + (size - 1 - x) * 3;
+      mirrored[to] = rgb[from]!;
+      mirrored[to + 1] = rgb[from + 1]!;
+      mirrored[to + 2] = rgb[from + 2]!;
+    }
+  }
+  return mirrored;
+}

@@ -1,5 +1,6 @@
-import type { CompilePrefix, EpochMetrics, Picture, Plan, Progress } from '@headstart/contracts';
-import type { LoadPicture } from './batches.js';
+import type { CompilePrefix, EpochMetrics, FeatureUse, Picture, Plan, Progress } from '@headstart/contracts';
+import type { DrawFlip, LoadPicture } from './batches.js';
+import type { FeatureCacheOptions } from './features/cache.js';
 import type { Network } from './network.js';
 import type { BaseWeights } from './weights/base-weights.js';
 
@@ -10,6 +11,10 @@ export interface TrainOptions {
   weights: BaseWeights;
   dataset: { train: readonly Picture[]; val: readonly Picture[] };
   loadPicture: LoadPicture;
+  /** Used where pictures are flipped and otherwise left as they are: both orientations are cached then. */
+  drawFlip: DrawFlip;
+  /** Where outputs of frozen layers are kept. */
+  featureCache: FeatureCacheOptions;
   /** The engine's way to make one program of the frozen layers; without it they run one by one. */
   compilePrefix?: CompilePrefix | undefined;
   /** Folder of this attempt's own files. */
@@ -22,6 +27,8 @@ export interface TrainOptions {
   interrupt: AbortSignal;
   onPhase(phase: 'features' | 'training'): void;
   onProgress(progress: Progress): void;
+  /** A stage's features are at hand. */
+  onFeatures(use: FeatureUse): void;
   /** The epoch's checkpoint is whole; its folder is removed when this has resolved. */
   onEpoch(epoch: { metrics: EpochMetrics; checkpointDir: string; isBest: boolean }): Promise<void>;
 }

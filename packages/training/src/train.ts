@@ -13,8 +13,8 @@ import {
   writeCheckpoint,
 } from './checkpoint.js';
 import { exportsBest, isBetter, monitored, ranOutOfPatience } from './early-stopping.js';
-import { measureFeatureScale } from './feature-scale.js';
-import { computeFeatures } from './features.js';
+import { prepareFeatures } from './features/compute.js';
+import { measureFeatureScale } from './features/scale.js';
 import { classWeightsOf } from './loss.js';
 import { buildNetwork, type Network } from './network.js';
 import { createOptimizer } from './optimizers/index.js';
@@ -66,7 +66,7 @@ export async function train(options: TrainOptions): Promise<TrainedRun> {
       continue;
     }
     if (state.metrics.length === stageStart) state.best = null;
-    const sources = await openSources(options, network, stage);
+    const { sources, close } = await openSources(options, network, stage);
     try {
       if (state.featureScale === null) {
         state.featureScale = await measureFeatureScale(
@@ -89,7 +89,7 @@ export async function train(options: TrainOptions): Promise<TrainedRun> {
         resumed: state.metrics.length > stageStart ? resumed : null,
       });
     } finally {
-      await Promise.all([sources.train.close(), sources.val.close()]);
+      await close();
     }
   }
   const exportedEpoch = exportsBest(plan) ? state.best!.epoch : state.metrics.length;
@@ -293,22 +293,40 @@ async function saveCheckpoint(
   await rm(checkpointDir, { recursive: true });
 }
 
-async function openSources(options: TrainOptions, network: Network, stage: Stage): Promise<Sources> {
-  const { plan, dataset, loadPicture, workDir, onProgress, compilePrefix } = options;
+async function openSources(
+  options: TrainOptions,
+  network: Network,
+  stage: Stage,
+): Promise<{ sources: Sources; close(): Promise<void> }> {
+  const { plan, weights, dataset, loadPicture, drawFlip, featureCache, onProgress, compilePrefix } = options;
   if (stage.cachedLayers === 0) {
     const open = (pictures: readonly Picture[]) =>
       pictureSource(pictures, plan.inputSize, loadPicture, plan.training.augmentation !== null);
-    return { train: open(dataset.train), val: open(dataset.val) };
+    return {
+      sources: { train: open(dataset.train), val: open(dataset.val) },
+      close: () => Promise.resolve(),
+    };
   }
   options.onPhase('features');
-  const checkpoint = () => {
-    options.signal.throwIfAborted();
-    throwIfInterrupted(options);
-  };
-  return computeFeatures(
-    { plan, network, pictures: dataset, loadPicture, workDir, onProgress, compilePrefix, checkpoint },
-    stage.cachedLayers,
-  );
+  const { sources, use, close } = await prepareFeatures({
+    plan,
+    stage,
+    weights,
+    network,
+    pictures: dataset,
+    loadPicture,
+    // Other changes than flips leave nothing that could be cached.
+    drawFlip: plan.training.augmentation?.flip ? drawFlip : null,
+    cache: featureCache,
+    onProgress,
+    compilePrefix,
+    checkpoint() {
+      options.signal.throwIfAborted();
+      throwIfInterrupted(options);
+    },
+  });
+  options.onFeatures(use);
+  return { sources, close };
 }
 
 function stepsPerEpoch({ plan, dataset }: TrainOptions): number {

@@ -20,6 +20,11 @@ export const Environment = z.object({
   CACHE_DIR: Folder,
   ENGINE: z.enum(ENGINE_NAMES).default('auto'),
   ENGINE_THREADS: z.coerce.number().int().min(1).optional(),
+  FEATURE_CACHE_MAX_GB: z.coerce.number().min(0).default(20),
+  FEATURE_CACHE_URI: z
+    .string()
+    .regex(/^(s3|file):\/\/\S+\/$/, 'must be a folder at s3:// or file://, with a slash at its end')
+    .optional(),
   IMAGENET_WEIGHTS_URL: z.url({ protocol: /^https?$/ }).default(IMAGENET_WEIGHTS_URL),
   LOG_LEVEL: LogLevel.default('info'),
   LOCK_DURATION_MS: Milliseconds.default(30_000),
@@ -42,12 +47,14 @@ export const Environment = z.object({
 export interface WorkerConfig {
   /** Scratch: one folder per attempt of a job. */
   workDir: string;
-  /** Downloaded weights, kept. */
+  /** Downloaded weights and features, kept. */
   cacheDir: string;
   engine: EngineName;
   /** Of an engine on the CPU; undefined: the physical cores, divided among the machine's workers. */
   engineThreads: number | undefined;
   imagenetWeightsUrl: string;
+  /** Below `cacheDir`, and at a folder that workers share, if there is one. */
+  featureCache: { maxBytes: number; uri: string | undefined };
   redisUrl: string;
   queuePrefix: string;
   logLevel: LogLevel;
@@ -77,6 +84,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     engine: parsed.ENGINE,
     engineThreads: parsed.ENGINE_THREADS,
     imagenetWeightsUrl: parsed.IMAGENET_WEIGHTS_URL,
+    featureCache: { maxBytes: parsed.FEATURE_CACHE_MAX_GB * 1e9, uri: parsed.FEATURE_CACHE_URI },
     redisUrl: parsed.REDIS_URL,
     queuePrefix: parsed.QUEUE_PREFIX,
     logLevel: parsed.LOG_LEVEL,

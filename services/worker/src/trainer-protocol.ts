@@ -45,6 +45,7 @@ export const Assignment = z.object({
   /** Workers that divide the machine's cores, unless `engineThreads` says how many threads there are. */
   engineSharers: z.int().min(1),
   imagenetWeightsUrl: z.string(),
+  featureCache: z.object({ maxBytes: z.number(), uri: z.string().optional() }),
   storage: z.object({
     fileRoots: z.array(z.string()),
     allowedNetworks: z.array(z.string()),

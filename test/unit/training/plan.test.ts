@@ -223,12 +223,38 @@ describe('scenarios', () => {
 });
 
 describe('stages', () => {
-  it('cache nothing under augmentation: every epoch sees new pictures', () => {
-    const { stages } = plan({ scenario: 'small-different', training: { augmentation: { flip: true } } });
-    expect(stages[0]!.cachedLayers).toBe(0);
-    expect(
-      plan({ scenario: 'small-different', training: { augmentation: {} } }).stages[0]!.cachedLayers,
-    ).toBe(8);
+  it.each(['shift', 'zoom', 'rotation', 'brightness'])(
+    'cache nothing under %s: every epoch sees new pictures, and the plan says so',
+    (change) => {
+      const augmentation = { flip: true, [change]: 0.1 };
+      const { stages, notes } = plan({ scenario: 'small-different', training: { augmentation } });
+      expect(stages[0]!.cachedLayers).toBe(0);
+      expect(notes).toEqual([
+        `The stage "head" runs its frozen layers on every picture in every epoch: the feature cache is off, as training.augmentation changes pictures by ${change}. Flips alone leave it on.`,
+      ]);
+    },
+  );
+
+  it('cache both orientations where pictures are flipped and no more, and the plan says so', () => {
+    const { stages, notes } = plan({
+      scenario: 'small-different',
+      training: { augmentation: { flip: true } },
+    });
+    expect(stages[0]!.cachedLayers).toBe(8);
+    expect(notes).toEqual([
+      'Pictures are flipped: the feature cache keeps each training picture and its mirror image.',
+    ]);
+    const none = plan({ scenario: 'small-different', training: { augmentation: {} } });
+    expect(none.stages[0]!.cachedLayers).toBe(8);
+    expect(none.notes).toEqual([]);
+  });
+
+  it('say nothing of a cache where nothing is frozen', () => {
+    const { notes } = plan({
+      scenario: 'large-different',
+      training: { headEpochs: 0, augmentation: { shift: 0.1 } },
+    });
+    expect(notes).toEqual([]);
   });
 
   it('cache no output that is far larger than the picture', () => {

@@ -43,6 +43,12 @@ export async function decodePixels(
 }
 
 /**
+ * Names how a file becomes an input: what is made of its pixels is kept under it. To be counted up with every change of
+ * `decodePicture`'s results.
+ */
+export const DECODING = `1, libvips ${sharp.versions.vips}`;
+
+/**
  * Reads a picture as Keras's `image_dataset_from_directory` does.
  *
  * @param file path of a picture on this machine.

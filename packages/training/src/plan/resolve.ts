@@ -17,7 +17,7 @@ import {
 import { frozenLayers, unknownLayer } from './freeze.js';
 import { headLayers } from './head.js';
 import { checkScenario } from './scenario-rules.js';
-import { planStages } from './stages.js';
+import { notesOnCache, planStages } from './stages.js';
 import { planWeights } from './weights.js';
 
 export interface PlanContext {
@@ -72,10 +72,11 @@ export function resolvePlan(request: JobRequest, context: PlanContext): Plan {
       classWeights: training.classWeights ?? null,
       labelSmoothing: training.labelSmoothing ?? 0,
       augmentation: training.augmentation ?? null,
+      featurePrecision: training.featurePrecision ?? 'float32',
       seed: training.seed ?? DEFAULT_SEED,
       maxDurationSeconds: training.maxDurationSeconds ?? null,
     },
-    notes: notesOn(weights.source === 'random', layers),
+    notes: [...notesOnWeights(weights.source === 'random', layers), ...notesOnCache(request, stages, layers)],
   };
 }
 
@@ -131,7 +132,7 @@ function countParameters(layers: PlanLayer[]): Plan['parameters'] {
   };
 }
 
-function notesOn(fromRandom: boolean, layers: PlanLayer[]): string[] {
+function notesOnWeights(fromRandom: boolean, layers: PlanLayer[]): string[] {
   const frozenConvolutions = layers.filter((layer) => layer.type === 'Conv2D' && !layer.trained).length;
   if (!fromRandom || frozenConvolutions === 0) return [];
   return [

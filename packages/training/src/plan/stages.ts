@@ -31,7 +31,7 @@ export function planStages(request: JobRequest, layers: PlanLayer[], baseLayerCo
   const base = trainsBase ? (fromRandom ? FROM_RANDOM_OPTIMIZER : FINE_TUNE_OPTIMIZER) : HEAD_OPTIMIZER;
   const optimizer = training.optimizer ?? base.optimizer;
   const ownRate = optimizer.type === base.optimizer.type ? base.learningRate : LEARNING_RATES[optimizer.type];
-  const augmented = isAugmented(request);
+  const isCached = uncachedChanges(request).length === 0;
   const stageOf = (
     name: Stage['name'],
     stageEpochs: number,
@@ -44,7 +44,7 @@ export function planStages(request: JobRequest, layers: PlanLayer[], baseLayerCo
       name,
       epochs: stageEpochs,
       trainedLayers,
-      cachedLayers: augmented ? 0 : cachedPrefixLength(layers, trainedLayers),
+      cachedLayers: isCached ? cachedPrefixLength(layers, trainedLayers) : 0,
     };
   };
   const settings = {
@@ -79,16 +79,27 @@ function cachedPrefixLength(layers: PlanLayer[], trainedLayers: string[]): numbe
   return length <= 1 ? 0 : length;
 }
 
-function isAugmented({ training }: JobRequest): boolean {
-  const settings = training?.augmentation;
-  return (
-    settings !== undefined &&
-    (settings.flip ||
-      settings.shift > 0 ||
-      settings.zoom > 0 ||
-      settings.rotation > 0 ||
-      settings.brightness > 0)
-  );
+/** The kinds of augmentation that draw from a continuum, so that no picture comes twice. A flip is one of two. */
+function uncachedChanges({ training }: JobRequest): string[] {
+  const { shift = 0, zoom = 0, rotation = 0, brightness = 0 } = training?.augmentation ?? {};
+  return Object.entries({ shift, zoom, rotation, brightness })
+    .filter(([, amount]) => amount > 0)
+    .map(([name]) => name);
+}
+
+/** What a user should know of the feature cache. */
+export function notesOnCache(request: JobRequest, stages: readonly Stage[], layers: PlanLayer[]): string[] {
+  const changes = uncachedChanges(request);
+  if (changes.length > 0) {
+    const cacheable = stages.filter(({ trainedLayers }) => cachedPrefixLength(layers, trainedLayers) > 0);
+    return cacheable.map(
+      ({ name }) =>
+        `The stage "${name}" runs its frozen layers on every picture in every epoch: the feature cache is off, as training.augmentation changes pictures by ${changes.join(', ')}. Flips alone leave it on.`,
+    );
+  }
+  if (!request.training?.augmentation?.flip || stages.every(({ cachedLayers }) => cachedLayers === 0))
+    return [];
+  return ['Pictures are flipped: the feature cache keeps each training picture and its mirror image.'];
 }
 
 function resolveSchedule(schedule: Schedule | undefined): Schedule {

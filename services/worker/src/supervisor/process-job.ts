@@ -216,7 +216,8 @@ function assignmentOf(
   here: Pick<Assignment, 'workDir' | 'engineSharers'>,
 ): Assignment {
   const { request, plan, jobModelUri, outputUri } = payload;
-  const { cacheDir, engine, engineThreads, imagenetWeightsUrl, storage, datasetLimits } = config;
+  const { cacheDir, engine, engineThreads, imagenetWeightsUrl, featureCache, storage, datasetLimits } =
+    config;
   return {
     jobId: job.id ?? '',
     attempt: job.attemptsStarted,
@@ -229,6 +230,7 @@ function assignmentOf(
     engine,
     engineThreads,
     imagenetWeightsUrl,
+    featureCache,
     storage,
     datasetLimits,
   };

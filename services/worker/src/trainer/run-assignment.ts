@@ -3,6 +3,7 @@ import {
   AppError,
   type Dataset,
   EpochMetrics,
+  type FeatureUse,
   type ObjectStore,
   type ObjectStores,
   type Phase,
@@ -15,6 +16,7 @@ import {
   augmentPicture,
   checkRefusedShare,
   decodePicture,
+  drawTransform,
   openDataset,
   type PictureLimits,
 } from '@headstart/dataset';
@@ -22,6 +24,7 @@ import { prefixCompilerOf, selectEngine } from '@headstart/engines';
 import { createStores, downloadTo } from '@headstart/storage';
 import {
   type BaseWeights,
+  type DrawFlip,
   exportRun,
   loadBaseWeights,
   type LoadPicture,
@@ -31,6 +34,7 @@ import {
 import { resolvePlan } from '@headstart/training/plan';
 import type { Assignment, FromTrainer } from '../trainer-protocol.js';
 import { type Checkpoints, createCheckpoints } from './checkpoints.js';
+import { openFeatureCache } from './feature-cache.js';
 import { imagenetFile } from './imagenet.js';
 import { explainOutOfMemory } from './out-of-memory.js';
 import { createMeter, phaseBegins } from './progress.js';
@@ -134,7 +138,15 @@ async function runPhases(attempt: Attempt): Promise<void> {
   }
   signal.throwIfAborted();
 
-  const run = await trainPlan(attempt, plan, weights, dataset, runtime, resumed?.directory ?? null);
+  const features: FeatureUse[] = [];
+  const run = await trainPlan(attempt, {
+    plan,
+    weights,
+    dataset,
+    runtime,
+    resumeFrom: resumed?.directory ?? null,
+    onFeatures: (use) => features.push(use),
+  });
   signal.throwIfAborted();
 
   attempt.begin('export');
@@ -159,6 +171,7 @@ async function runPhases(attempt: Attempt): Promise<void> {
       datasetDigest: dataset.report.digest,
       seed: plan.training.seed,
       runtime,
+      features,
     },
     signal,
     onProgress: (done, total) => attempt.report(meter({ done, total, unit: 'bytes' })),
@@ -225,21 +238,29 @@ async function loadWeights(
   });
 }
 
+interface TrainingInputs {
+  plan: Plan;
+  weights: BaseWeights;
+  dataset: Dataset;
+  runtime: Runtime;
+  resumeFrom: string | null;
+  onFeatures(use: FeatureUse): void;
+}
+
 async function trainPlan(
   attempt: Attempt,
-  plan: Plan,
-  weights: BaseWeights,
-  dataset: Dataset,
-  runtime: Runtime,
-  resumeFrom: string | null,
+  { plan, weights, dataset, runtime, resumeFrom, onFeatures }: TrainingInputs,
 ): Promise<TrainedRun> {
   const { assignment, checkpoints, signals, say } = attempt;
+  const featureCache = openFeatureCache(assignment, runtime, say);
   let phase: Phase = 'features';
-  return train({
+  const trained = train({
     plan,
     weights,
     dataset,
     loadPicture: pictureLoader(plan, assignment.datasetLimits),
+    drawFlip: flipDrawer(plan),
+    featureCache: featureCache.options,
     compilePrefix: prefixCompilerOf(runtime.engine),
     workDir: assignment.workDir,
     resumeFrom,
@@ -250,14 +271,21 @@ async function trainPlan(
       attempt.begin(next);
     },
     onProgress: (progress) => attempt.report(progress),
+    onFeatures(use) {
+      say({ type: 'log', level: 'info', message: 'features are at hand', fields: use });
+      onFeatures(use);
+    },
     // Behind the upload: an epoch that is reported can be gone on from.
     async onEpoch({ metrics, checkpointDir, isBest }) {
       await checkpoints.upload(checkpointDir, metrics.epoch, isBest);
       say({ type: 'epoch', metrics });
     },
-  }).catch((error: unknown) => {
-    throw explainOutOfMemory(error, phase, plan);
   });
+  return trained
+    .catch((error: unknown) => {
+      throw explainOutOfMemory(error, phase, plan);
+    })
+    .finally(() => featureCache.close());
 }
 
 function pictureLoader(
@@ -269,6 +297,11 @@ function pictureLoader(
     if (!augment || !augmentation) return rgb;
     return augmentPicture(rgb, inputSize, augmentation, { seed, ...augment });
   };
+}
+
+function flipDrawer({ inputSize, training: { augmentation, seed } }: Plan): DrawFlip {
+  return (picture) =>
+    augmentation !== null && drawTransform(augmentation, inputSize, { seed, ...picture }).flip;
 }
 
 function needsOf({ layers, stages }: Plan): { trainsConvolutions: boolean } {

@@ -1,9 +1,9 @@
 import type { Plan, Stage } from '@headstart/contracts';
 import * as tf from '@tensorflow/tfjs-core';
-import { type BatchSource, splitBatches } from './batches.js';
-import type { Network } from './network.js';
-import { RESCALING_LAYER } from './plan/head.js';
-import { generatorFor, permutation } from './random.js';
+import { type BatchSource, splitBatches } from '../batches.js';
+import type { Network } from '../network.js';
+import { RESCALING_LAYER } from '../plan/head.js';
+import { generatorFor, permutation } from '../random.js';
 
 /** Pictures that the scale is measured on: with hundreds of features each, more change it by less than a percent. */
 const SAMPLE_SIZE = 32;
