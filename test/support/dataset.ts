@@ -33,6 +33,7 @@ export function openBelow(root: string, options: Partial<OpenDatasetOptions> = {
     classes: null,
     validationSplit: 0.2,
     seed: 1,
+    knownDir: null,
     signal: new AbortController().signal,
     onProgress: () => undefined,
     ...options,

@@ -29,6 +29,7 @@ async function open({ uri, fileRoot, workDir, limits }: OpenProcessOptions): Pro
       classes: null,
       validationSplit: 0.2,
       seed: 1,
+      knownDir: null,
       signal: new AbortController().signal,
       onProgress: () => undefined,
     });

@@ -14,6 +14,7 @@ import {
 } from './sources/source.js';
 import { splitClass } from './split.js';
 import { refuseStrayGifs } from './stray-gifs.js';
+import { openKnownPictures } from './verify/known.js';
 import { verifyFiles, type VerifiedFile } from './verify/verify.js';
 
 export interface OpenDatasetOptions extends OpenContext {
@@ -22,10 +23,12 @@ export interface OpenDatasetOptions extends OpenContext {
   /** Share of every class kept for validation where the data set has no val/. */
   validationSplit: number;
   seed: number;
+  /** Folder that remembers the pictures that were decoded whole; null: every one is decoded. */
+  knownDir: string | null;
 }
 
 /**
- * Opens a data set: brings it to this machine, decodes every picture once, and splits it where it is not split.
+ * Opens a data set: brings it to this machine, decodes every picture that is not known once, and splits it where it is not split.
  *
  * A folder at file:// is read in place; everything else lies in `dataset` below `workDir` afterwards, so keep that until
  * the pictures have been used. Files at any depth below a class folder belong to the class, as in Keras. Hidden files,
@@ -62,7 +65,8 @@ async function openChecked(options: OpenDatasetOptions): Promise<Dataset> {
       return folder ? [{ ...file, folder }] : [];
     })
     .sort(byPath);
-  const { verified, refused } = await verifyFiles(located, { limits, signal, onProgress });
+  const known = options.knownDir === null ? null : await openKnownPictures(options.knownDir, limits);
+  const { verified, refused } = await verifyFiles(located, { limits, known, signal, onProgress });
   refused.push(...brought.refused);
 
   const train: Picture[] = [];

@@ -2,6 +2,7 @@
  * What supervisor and trainer tell each other over the child process's IPC channel, as JSON.
  *
  *   supervisor                      trainer
+ *   prepare ----------------------> loads its engine; at most once, and left out where there is no time for it
  *   start ------------------------> works
  *         <------------------------ runtime, plan, history, progress, epoch, artifacts, log: any number, in their order
  *   stop, interrupt --------------> aborts
@@ -55,7 +56,17 @@ export const Assignment = z.object({
 });
 export type Assignment = z.infer<typeof Assignment>;
 
+/** What the engine's start depends on. */
+export const EngineChoice = Assignment.pick({
+  engine: true,
+  engineThreads: true,
+  engineSharers: true,
+  cacheDir: true,
+});
+export type EngineChoice = z.infer<typeof EngineChoice>;
+
 export const ToTrainer = z.discriminatedUnion('type', [
+  EngineChoice.extend({ type: z.literal('prepare') }),
   z.object({ type: z.literal('start'), assignment: Assignment }),
   z.object({ type: z.literal('stop'), reason: z.enum(STOP_REASONS) }),
   z.object({ type: z.literal('interrupt') }),

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { AppError } from '@headstart/contracts';
 import { mapConcurrently } from '../concurrency.js';
@@ -5,6 +7,7 @@ import { DECODE_CONCURRENCY, type DatasetLimits, STOPPED_PICTURES } from '../lim
 import type { PictureFormat } from '../pictures/format.js';
 import type { LocalFile, OnProgress, Refusal } from '../sources/source.js';
 import { type Decoder, startDecoder } from './decoder.js';
+import type { KnownPictures } from './known.js';
 import type { Answer } from './protocol.js';
 
 export interface VerifiedFile extends LocalFile {
@@ -12,15 +15,22 @@ export interface VerifiedFile extends LocalFile {
   format: PictureFormat;
 }
 
+interface VerifyOptions {
+  limits: DatasetLimits;
+  known: KnownPictures | null;
+  signal: AbortSignal;
+  onProgress: OnProgress;
+}
+
 /**
- * Decodes every file once, whole, in processes of their own; those that are no usable picture, or cost too much, are
+ * Decodes every file once, whole, unless it is known, in processes of their own; those that are no usable picture, or cost too much, are
  * refused with a reason, which is no error.
  * @throws AppError('dataset_invalid') where too many cost too much; Error for a file that cannot be read; the signal's
  *   reason.
  */
 export async function verifyFiles<T extends LocalFile>(
   files: readonly T[],
-  { limits, signal, onProgress }: { limits: DatasetLimits; signal: AbortSignal; onProgress: OnProgress },
+  { limits, known, signal, onProgress }: VerifyOptions,
 ): Promise<{ verified: (T & VerifiedFile)[]; refused: Refusal[] }> {
   const refused: Refusal[] = [];
   let done = 0;
@@ -31,20 +41,38 @@ export async function verifyFiles<T extends LocalFile>(
   const concurrency = Math.min(DECODE_CONCURRENCY, availableParallelism());
   try {
     const results = await mapConcurrently(files, { concurrency, signal }, async (file) => {
-      const answer = await decoders.decode(file.file);
+      const answer = (await recall(file.file, known, limits)) ?? (await decoders.decode(file.file));
       done++;
       report();
       if (answer.type === 'failed') throw new Error(`${file.path} cannot be read: ${answer.message}`);
-      if (answer.type === 'verified') return { ...file, sha256: answer.sha256, format: answer.format };
+      if (answer.type === 'verified') {
+        known?.add(answer.sha256, answer.format);
+        return { ...file, sha256: answer.sha256, format: answer.format };
+      }
       if (answer.type === 'stopped' && ++stopped > STOPPED_PICTURES)
         throw tooCostly(file.path, answer.reason);
       refused.push({ path: file.path, reason: answer.reason });
       return null;
     });
+    await known?.save();
     return { verified: results.filter((result) => result !== null), refused };
   } finally {
     decoders.end();
   }
+}
+
+/** The answer for a file whose bytes are known. */
+async function recall(
+  file: string,
+  known: KnownPictures | null,
+  { pictureBytes }: DatasetLimits,
+): Promise<Answer | null> {
+  if (!known || known.isEmpty || (await stat(file)).size > pictureBytes) return null;
+  const sha256 = createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex');
+  const format = known.formatOf(sha256);
+  return format ? { type: 'verified', sha256, format } : null;
 }
 
 function tooCostly(path: string, reason: string): AppError {

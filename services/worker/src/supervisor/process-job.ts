@@ -15,10 +15,11 @@ import { type Queue, WaitingError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { WorkerConfig } from '../config.js';
-import { type Assignment, stopError } from '../trainer-protocol.js';
+import { type Assignment, EngineChoice, stopError } from '../trainer-protocol.js';
 import { createJobWriter, type JobWriter } from './job-writer.js';
 import { countWorkersHere } from './machine.js';
 import { type Outcome, startTrainer, type TrainerReport } from './run-trainer.js';
+import type { Reserve } from './reserve.js';
 import { callAt } from './timer.js';
 import { makeWorkFolder, removeWorkFolder } from './work-folder.js';
 
@@ -28,6 +29,7 @@ export interface SupervisorParts {
   jobs: Queue<JobPayload>;
   webhooks: Queue<WebhookPayload>;
   logger: Logger;
+  reserve: Reserve;
   /** Aborted when the worker shuts down: give the jobs back. */
   shutdown: AbortSignal;
   /** Aborted when the grace is over: end the trainers at once. */
@@ -137,7 +139,7 @@ interface Limits {
 
 /** Runs the trainer, writes what it reports, and passes on to it what comes from outside. */
 async function superviseTrainer(
-  { redis, shutdown, kill }: SupervisorParts,
+  { redis, reserve, shutdown, kill }: SupervisorParts,
   running: Map<string, RunningAttempt>,
   job: JobRecord,
   assignment: Assignment,
@@ -145,7 +147,8 @@ async function superviseTrainer(
 ): Promise<Ending> {
   let isAbandoned = false;
   const writer = createJobWriter(redis, job, logger, () => trainer.stop('canceled'));
-  const trainer = startTrainer(assignment, logger, (report) => write(writer, report));
+  const choice = EngineChoice.parse(assignment);
+  const trainer = startTrainer(reserve.take(choice), assignment, logger, (report) => write(writer, report));
   const abandon = () => {
     isAbandoned = true;
     writer.abandon();
@@ -165,6 +168,8 @@ async function superviseTrainer(
     return isAbandoned ? { type: 'abandoned' } : outcome;
   } finally {
     running.delete(assignment.jobId);
+    // Not beside the job: it has the cores and the memory for itself.
+    reserve.refill(choice);
     for (const stop of forget) stop();
   }
 }

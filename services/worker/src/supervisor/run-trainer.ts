@@ -1,6 +1,5 @@
-import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { AppError } from '@headstart/contracts';
 import type { Logger } from 'pino';
 import {
@@ -11,7 +10,6 @@ import {
   type ToTrainer,
 } from '../trainer-protocol.js';
 
-const TRAINER = fileURLToPath(new URL('../trainer/main.js', import.meta.url));
 /** A trainer that was told to stop, or said that it had ended, and has not ended by then is killed. */
 const STOP_WITHIN_MS = 30_000;
 /** Lines of a crashed trainer's stderr that its error quotes. */
@@ -33,13 +31,13 @@ export interface Trainer {
   kill(): void;
 }
 
-/** Starts the process that trains, one per attempt. */
+/** Has a process train, one per attempt. */
 export function startTrainer(
+  child: ChildProcess,
   assignment: Assignment,
   logger: Logger,
   onReport: (report: TrainerReport) => void,
 ): Trainer {
-  const child = fork(TRAINER, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
   let last: Extract<FromTrainer, { type: 'done' | 'failed' | 'interrupted' }> | null = null;
   let stopReason: StopReason | null = null;
   let isInterrupted = false;

@@ -18,8 +18,10 @@ import { Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import type { WorkerConfig } from '../config.js';
 import { createWebhookWorker } from '../webhooks/worker.js';
-import { WORKER_NAME } from './machine.js';
+import { EngineChoice } from '../trainer-protocol.js';
+import { countWorkersHere, WORKER_NAME } from './machine.js';
 import { createProcessor, type RunningAttempt, type SupervisorParts } from './process-job.js';
+import { createReserve } from './reserve.js';
 
 /** How often a job may be lost with its worker. Attempts that fail are counted apart from that. */
 const MAX_STALLED_COUNT = 10;
@@ -51,12 +53,14 @@ export async function startSupervisor(config: WorkerConfig, logger: Logger): Pro
   const jobs = createJobQueue(redis, prefix);
   const webhooks = createWebhookQueue(redis, prefix);
   const channel = createCancelChannel(redis, prefix);
+  const reserve = createReserve();
   const parts: SupervisorParts = {
     config,
     redis,
     jobs,
     webhooks,
     logger,
+    reserve,
     shutdown: shutdown.signal,
     kill: kill.signal,
   };
@@ -69,12 +73,14 @@ export async function startSupervisor(config: WorkerConfig, logger: Logger): Pro
 
   await subscribeToCancels(channel, worker, logger);
   await Promise.all([worker.waitUntilReady(), webhookWorker.waitUntilReady()]);
+  reserve.refill(EngineChoice.parse({ ...config, engineSharers: await countWorkersHere(jobs) }));
   run(worker, logger);
   run(webhookWorker, logger);
 
   return {
     async close() {
       shutdown.abort();
+      reserve.close();
       const timer = setTimeout(() => kill.abort(), config.shutdownGraceMs);
       await Promise.all([worker.close(), webhookWorker.close()]);
       clearTimeout(timer);

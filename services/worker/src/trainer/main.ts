@@ -3,6 +3,7 @@ import { AppError } from '@headstart/contracts';
 import { TrainingInterrupted } from '@headstart/training';
 import type { FromTrainer } from '../trainer-protocol.js';
 import { stopError, ToTrainer, type Assignment } from '../trainer-protocol.js';
+import { startEngine } from './engine.js';
 import { runAssignment } from './run-assignment.js';
 
 /** Below the supervisor and what else runs on the machine: a lock renewed late costs the whole attempt. */
@@ -15,6 +16,8 @@ function main(): void {
   const stop = new AbortController();
   const interrupt = new AbortController();
   let plan: Assignment['plan'] | null = null;
+  /** What keeps an engine from loading is said by the start that a job needs it for. */
+  let prepared: Promise<unknown> = Promise.resolve();
 
   // Without a supervisor nobody holds the job's lock: another worker may have it within seconds.
   process.on('disconnect', () => process.exit(1));
@@ -25,9 +28,12 @@ function main(): void {
   process.on('message', (raw) => {
     const message = ToTrainer.parse(raw);
     switch (message.type) {
+      case 'prepare':
+        prepared = startEngine(message, { trainsConvolutions: false }).catch(() => undefined);
+        break;
       case 'start':
         plan = message.assignment.plan;
-        void run(message.assignment, { stop: stop.signal, interrupt: interrupt.signal });
+        void run(prepared, message.assignment, { stop: stop.signal, interrupt: interrupt.signal });
         break;
       case 'stop':
         if (plan) stop.abort(stopError(message.reason, plan));
@@ -40,11 +46,13 @@ function main(): void {
 }
 
 async function run(
+  prepared: Promise<unknown>,
   assignment: Assignment,
   signals: { stop: AbortSignal; interrupt: AbortSignal },
 ): Promise<void> {
   let last: FromTrainer;
   try {
+    await prepared;
     await runAssignment(assignment, signals, say);
     last = { type: 'done' };
   } catch (error) {

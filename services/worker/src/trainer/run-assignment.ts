@@ -20,7 +20,7 @@ import {
   openDataset,
   type PictureLimits,
 } from '@headstart/dataset';
-import { prefixCompilerOf, selectEngine } from '@headstart/engines';
+import { prefixCompilerOf } from '@headstart/engines';
 import { createStores, downloadTo } from '@headstart/storage';
 import {
   type BaseWeights,
@@ -34,6 +34,7 @@ import {
 import { resolvePlan } from '@headstart/training/plan';
 import type { Assignment, FromTrainer } from '../trainer-protocol.js';
 import { type Checkpoints, createCheckpoints } from './checkpoints.js';
+import { startEngine } from './engine.js';
 import { openFeatureCache } from './feature-cache.js';
 import { imagenetFile } from './imagenet.js';
 import { explainOutOfMemory } from './out-of-memory.js';
@@ -112,11 +113,7 @@ async function runPhases(attempt: Attempt): Promise<void> {
   const { assignment, signal } = attempt;
   if (await reportFinished(attempt)) return;
   // Before anything is downloaded: a plan that the engine cannot train is refused at the start.
-  const runtime = await selectEngine(assignment.engine, needsOf(assignment.plan), {
-    threads: assignment.engineThreads,
-    sharers: assignment.engineSharers,
-    kernelCacheDir: join(assignment.cacheDir, 'cuda'),
-  });
+  const runtime = await startEngine(assignment, needsOf(assignment.plan));
   attempt.say({ type: 'runtime', runtime });
 
   attempt.begin('dataset');
@@ -196,7 +193,7 @@ async function reportFinished({ store, say, ...attempt }: Attempt): Promise<bool
 
 async function openJobDataset(attempt: Attempt): Promise<Dataset> {
   const { assignment, stores, store, signal } = attempt;
-  const { request, plan, workDir, datasetLimits } = assignment;
+  const { request, plan, workDir, cacheDir, datasetLimits } = assignment;
   const meter = createMeter('dataset');
   const dataset = await openDataset({
     uri: request.datasetUri,
@@ -206,6 +203,7 @@ async function openJobDataset(attempt: Attempt): Promise<Dataset> {
     classes: request.model?.classes ?? null,
     validationSplit: plan.training.validationSplit,
     seed: plan.training.seed,
+    knownDir: join(cacheDir, 'pictures'),
     signal,
     onProgress: (count) => attempt.report(meter(count)),
   });
