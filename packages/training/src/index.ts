@@ -7,4 +7,5 @@ export { BGR_MEANS, preprocess } from './preprocess.js';
 export { type TrainedRun, TrainingInterrupted, type TrainOptions } from './run.js';
 export { train } from './train.js';
 export { type BaseWeights, neededConvolutions } from './weights/base-weights.js';
+export { loadH5Library } from './weights/h5.js';
 export { loadBaseWeights, type WeightsAccess } from './weights/load.js';

@@ -24,10 +24,7 @@ export async function readH5Weights(
   uri: string,
   needed: ConvolutionShape[],
 ): Promise<BaseWeights> {
-  const { default: h5wasm } = await import('h5wasm/node');
-  const library = await h5wasm.ready;
-  // Without it a file that is none opens with an invalid id, and the library writes its own stack to stderr.
-  library.activate_throwing_error_handler();
+  const h5wasm = await loadH5Library();
   const file = openFile(h5wasm, path, uri);
   try {
     return pickConvolutions(needed, uri, ({ name }, index) => {
@@ -41,6 +38,15 @@ export async function readH5Weights(
   } finally {
     file.close();
   }
+}
+
+/** Loads what reads HDF5 files; takes a moment the first time. */
+export async function loadH5Library(): Promise<H5wasm> {
+  const { default: h5wasm } = await import('h5wasm/node');
+  const library = await h5wasm.ready;
+  // Without it a file that is none opens with an invalid id, and the library writes its own stack to stderr.
+  library.activate_throwing_error_handler();
+  return h5wasm;
 }
 
 function openFile(h5wasm: H5wasm, path: string, uri: string): File {

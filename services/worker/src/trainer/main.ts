@@ -1,6 +1,6 @@
 import { setPriority } from 'node:os';
 import { AppError } from '@headstart/contracts';
-import { TrainingInterrupted } from '@headstart/training';
+import { loadH5Library, TrainingInterrupted } from '@headstart/training';
 import type { FromTrainer } from '../trainer-protocol.js';
 import { stopError, ToTrainer, type Assignment } from '../trainer-protocol.js';
 import { startEngine } from './engine.js';
@@ -29,7 +29,7 @@ function main(): void {
     const message = ToTrainer.parse(raw);
     switch (message.type) {
       case 'prepare':
-        prepared = startEngine(message, { trainsConvolutions: false }).catch(() => undefined);
+        prepared = Promise.allSettled([startEngine(message, { trainsConvolutions: false }), loadH5Library()]);
         break;
       case 'start':
         plan = message.assignment.plan;

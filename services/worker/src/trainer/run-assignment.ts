@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import {
   AppError,
   type Dataset,
@@ -12,14 +13,7 @@ import {
   type Progress,
   type Runtime,
 } from '@headstart/contracts';
-import {
-  augmentPicture,
-  checkRefusedShare,
-  decodePicture,
-  drawTransform,
-  openDataset,
-  type PictureLimits,
-} from '@headstart/dataset';
+import { checkRefusedShare, createPictureLoader, drawTransform, openDataset } from '@headstart/dataset';
 import { prefixCompilerOf } from '@headstart/engines';
 import { createStores, downloadTo } from '@headstart/storage';
 import {
@@ -27,7 +21,6 @@ import {
   type DrawFlip,
   exportRun,
   loadBaseWeights,
-  type LoadPicture,
   train,
   type TrainedRun,
 } from '@headstart/training';
@@ -226,6 +219,8 @@ async function loadWeights(
     async fetchFile(uri) {
       const file = join(workDir, 'weights', `${fetched++}-${basename(printableUri(uri))}`);
       try {
+        const inPlace = await fileInPlace(stores, uri);
+        if (inPlace !== null) return inPlace;
         await downloadTo(stores, uri, file, { maxBytes: MAX_WEIGHTS_BYTES, signal, onProgress });
         return file;
       } catch (error) {
@@ -234,6 +229,15 @@ async function loadWeights(
     },
     imagenetFile: () => imagenetFile(cacheDir, { url: imagenetWeightsUrl, signal, onProgress }),
   });
+}
+
+/** Path of an object that lies on this machine already and may be read; else null. */
+async function fileInPlace(stores: ObjectStores, uri: string): Promise<string | null> {
+  if (!uri.startsWith('file:')) return null;
+  const { store, key } = stores.locate(uri);
+  // stat() answers for the path being allowed and there; only then is it opened by its path.
+  const found = await store.stat(key);
+  return found && found.sizeBytes <= MAX_WEIGHTS_BYTES ? fileURLToPath(store.uriOf(key)) : null;
 }
 
 interface TrainingInputs {
@@ -251,12 +255,19 @@ async function trainPlan(
 ): Promise<TrainedRun> {
   const { assignment, checkpoints, signals, say } = attempt;
   const featureCache = openFeatureCache(assignment, runtime, say);
+  const { augmentation, seed } = plan.training;
+  const pictures = createPictureLoader({
+    size: plan.inputSize,
+    limits: assignment.datasetLimits,
+    augmentation,
+    seed,
+  });
   let phase: Phase = 'features';
   const trained = train({
     plan,
     weights,
     dataset,
-    loadPicture: pictureLoader(plan, assignment.datasetLimits),
+    loadPicture: ({ file }, augment) => pictures.load(file, augment),
     drawFlip: flipDrawer(plan),
     featureCache: featureCache.options,
     compilePrefix: prefixCompilerOf(runtime.engine),
@@ -283,18 +294,10 @@ async function trainPlan(
     .catch((error: unknown) => {
       throw explainOutOfMemory(error, phase, plan);
     })
-    .finally(() => featureCache.close());
-}
-
-function pictureLoader(
-  { inputSize, training: { augmentation, seed } }: Plan,
-  limits: PictureLimits,
-): LoadPicture {
-  return async ({ file }, augment) => {
-    const rgb = await decodePicture(file, inputSize, limits);
-    if (!augment || !augmentation) return rgb;
-    return augmentPicture(rgb, inputSize, augmentation, { seed, ...augment });
-  };
+    .finally(async () => {
+      await pictures.close();
+      featureCache.close();
+    });
 }
 
 function flipDrawer({ inputSize, training: { augmentation, seed } }: Plan): DrawFlip {
