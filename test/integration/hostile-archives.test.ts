@@ -16,12 +16,14 @@ import {
   writeCrowdedTarGz,
   zerosTarGz,
 } from '../support/hostile-archives.js';
-import { openMeasured } from '../support/measured-open.js';
+import { type MeasuredOpen, openMeasured } from '../support/measured-open.js';
 import { pngs } from '../support/pictures.js';
 
 const MB = 1_000_000;
 /** Node, the libraries and what streams hold at a time, decoders not begun. */
 const UNPACKING_BYTES = 250 * MB;
+/** The same, and libvips in each of up to four decoders. */
+const DECODING_BYTES = 600 * MB;
 
 let root: string;
 beforeEach(async () => {
@@ -49,10 +51,13 @@ async function expectRefused(context: TestContext, name: string, expected: Expec
     retryable: false,
     detail: expect.stringContaining(expected.message) as string,
   });
+  expectCosts(run, expected.maxDiskBytes, expected.maxMemoryBytes);
+}
+
+function expectCosts(run: MeasuredOpen, maxDiskBytes: number, maxMemoryBytes = UNPACKING_BYTES): void {
   expect(run.writtenOutside).toEqual([]);
-  expect(run.peakDiskBytes).toBeLessThanOrEqual(expected.maxDiskBytes);
-  if (run.peakMemoryBytes !== null)
-    expect(run.peakMemoryBytes).toBeLessThan(expected.maxMemoryBytes ?? UNPACKING_BYTES);
+  expect(run.peakDiskBytes).toBeLessThanOrEqual(maxDiskBytes);
+  if (run.peakMemoryBytes !== null) expect(run.peakMemoryBytes).toBeLessThan(maxMemoryBytes);
 }
 
 const put = (name: string, bytes: Uint8Array) => writeFile(join(root, 'data', name), bytes);
@@ -97,10 +102,32 @@ describe.each(KINDS)('names in a .$kind', ({ kind, make }) => {
     const files = Object.values(await pngs('odd', odd.length, 100));
     const entries = odd.map((name, index) => ({ name: `ants/${name}`, data: files[index]! }));
     await put(`set.${kind}`, await make([...(await goodEntries()), ...entries]));
-    const { report, writtenOutside } = await openMeasured(root, `data/set.${kind}`, LIMITS);
-    expect(report?.classes).toMatchObject([{ class: 'ants' }, { class: 'bees' }]);
-    expect(report?.pictures).toEqual({ train: 12, val: 3 });
-    expect(writtenOutside).toEqual([]);
+    const run = await openMeasured(root, `data/set.${kind}`, LIMITS);
+    expect(run.report?.classes).toMatchObject([{ class: 'ants' }, { class: 'bees' }]);
+    expect(run.report?.pictures).toEqual({ train: 12, val: 3 });
+    expectCosts(run, 0.1 * MB, DECODING_BYTES);
+  });
+});
+
+it('a NUL byte in the name of a zip entry is refused', async (context) => {
+  const evil = { name: 'ants/1.png\0/../../evil.jpg', data: randomBytes(100) };
+  await put('set.zip', makeZip([...(await goodEntries()), evil]));
+  await expectRefused(context, 'set.zip', {
+    code: 'archive_unsafe',
+    message: 'NUL byte',
+    maxDiskBytes: 0.1 * MB,
+  });
+});
+
+it.for(KINDS)('a .$kind that is cut short is refused', async ({ kind, make }, context) => {
+  const noise = { name: 'ants/noise.png', data: randomBytes(0.2 * MB) };
+  const whole = await make([...(await goodEntries()), noise]);
+  await put(`set.${kind}`, whole.subarray(0, whole.length * 0.6));
+  const maxDiskBytes = 0.3 * MB;
+  await expectRefused(context, `set.${kind}`, {
+    code: 'dataset_invalid',
+    message: 'cannot be read',
+    maxDiskBytes,
   });
 });
 
@@ -185,7 +212,7 @@ describe('bombs', () => {
     expect(run.report?.refused).toMatchObject([
       { path: 'ants/bomb.zip', reason: expect.stringContaining('an archive within the data set') as string },
     ]);
-    expect(run.peakDiskBytes).toBeLessThan(0.1 * MB);
+    expectCosts(run, 0.1 * MB, DECODING_BYTES);
   });
 });
 

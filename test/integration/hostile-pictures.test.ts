@@ -11,6 +11,7 @@ import { type MeasuredOpen, openMeasured } from '../support/measured-open.js';
 import { noisyJpeg, plainPicture, pngs, writeTree } from '../support/pictures.js';
 
 const MB = 1_000_000;
+const DECODE_CONCURRENCY = 4;
 /** Node and libvips, once for the data set and once for each of up to four decoders; none has a large picture. */
 const IDLE_BYTES = 600 * MB;
 
@@ -88,7 +89,12 @@ describe('pictures that cost too much', () => {
       ...Object.fromEntries(names.map((name) => [name, large])),
       ...(await pngs('bees', 100)),
     });
-    const { error } = await openMeasured(root, 'data', { ...LIMITS, decodeMemoryBytes: MB });
+    const { error, ...run } = await openMeasured(root, 'data', { ...LIMITS, decodeMemoryBytes: MB });
+    expect(run.writtenOutside).toEqual([]);
+    expect(run.peakDiskBytes).toBe(0);
+    // Decoders are stopped when they are looked at, by when each may have decoded one.
+    if (run.peakMemoryBytes !== null)
+      expect(run.peakMemoryBytes).toBeLessThan(IDLE_BYTES + DECODE_CONCURRENCY * 5000 * 5000 * 3 * 2);
     expect(error?.code).toBe('dataset_invalid');
     expect(error?.detail).toContain('More than 20 pictures cost too much to decode');
   });
