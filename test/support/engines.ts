@@ -56,7 +56,7 @@ export async function startEngine({ engine, settings }: Configuration): Promise<
 /** Counts the graphs that the current backend runs from now on; always null where the engine has none. */
 export function countNativeRuns(): () => number | null {
   const backend = tf.backend() as unknown as Record<string, unknown>;
-  const methods = ['run', 'runInChunks'].filter((name) => typeof backend[name] === 'function');
+  const methods = ['run', 'runInto', 'runInChunks'].filter((name) => typeof backend[name] === 'function');
   let count = 0;
   for (const name of methods) {
     const run = backend[name] as (...args: unknown[]) => unknown;

@@ -71,17 +71,20 @@ export class OnnxBackend extends MathBackendCPU {
     return this.programs.get(key, build).run(inputs, allocate, sizes);
   }
 
-  /** Runs a graph of one output into `target`, a part of a larger array. */
+  /** Runs a graph into arrays, one for each of its outputs. */
   runInto(
     key: string,
     build: () => GraphBuilder,
     inputs: readonly TypedArray[],
-    target: Float32Array,
-    sizes: Readonly<Record<string, number>>,
+    targets: readonly Float32Array[],
+    sizes?: Readonly<Record<string, number>>,
   ): void {
-    const [result] = this.programs.get(key, build).run(inputs, () => target, sizes);
-    // Without zero-copy the result is an array of its own.
-    if (result !== target) target.set(result!);
+    let asked = 0;
+    const results = this.programs.get(key, build).run(inputs, () => targets[asked++]!, sizes);
+    for (const [index, target] of targets.entries()) {
+      // Without zero-copy the result is an array of its own.
+      if (results[index] !== target) target.set(results[index]!);
+    }
   }
 
   /**

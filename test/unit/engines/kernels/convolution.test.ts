@@ -2,7 +2,14 @@ import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { countNativeRuns, FORCED, startEngine } from '../../../support/engines.js';
-import { channels, expectSameAsCpu, runKernel, seeds, tensorOf } from '../../../support/kernels.js';
+import {
+  channels,
+  expectSameAsCpu,
+  type Filling,
+  runKernel,
+  seeds,
+  tensorOf,
+} from '../../../support/kernels.js';
 
 type Padding = tf.backend_util.ExplicitPadding | 'same' | 'valid' | number;
 
@@ -99,6 +106,17 @@ const attributesOf = ({ strides, dilations, pad }: Case) => ({
 /** Infinities only in x: padding multiplies a filter by zero here, and leaves it out on the cpu backend. */
 const fillings = fc.constantFrom('uniform' as const, 'ties' as const, 'special' as const);
 
+function filterGradient(given: Case, filling: Filling): tf.Tensor {
+  return runKernel(
+    'Conv2DBackpropFilter',
+    {
+      x: tensorOf({ shape: given.x, filling, seed: given.seed }),
+      dy: tensorOf({ shape: infoOf(given).outShape, filling: 'uniform', seed: given.seed + 1 }),
+    },
+    { ...attributesOf(given), filterShape: given.filter },
+  );
+}
+
 describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
   const backend = configuration.engine;
   let nativeRuns: () => number | null;
@@ -183,17 +201,39 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
   it("gives the filter's gradient", () => {
     check(
       fc.tuple(geometricCases(false), fillings),
-      ([given, filling]) =>
-        runKernel(
-          'Conv2DBackpropFilter',
-          {
-            x: tensorOf({ shape: given.x, filling, seed: given.seed }),
-            dy: tensorOf({ shape: infoOf(given).outShape, filling: 'uniform', seed: given.seed + 1 }),
-          },
-          { ...attributesOf(given), filterShape: given.filter },
-        ),
+      ([given, filling]) => filterGradient(given, filling),
       ([given]) => isUsual(given),
     );
+  });
+
+  it("gives the filter's gradient where channels fill whole blocks", () => {
+    const whole = fc
+      .tuple(geometricCases(false), fc.constantFrom(8, 16, 32, 48))
+      .map(([given, inChannels]): Case => {
+        const [height, width, , outChannels] = given.filter;
+        return {
+          ...given,
+          x: [...given.x.slice(0, 3), inChannels] as Case['x'],
+          filter: [height, width, inChannels, outChannels],
+          strides: [1, 1],
+        };
+      })
+      .filter((given) => isUsable(given) && isGeometric(given));
+    check(
+      fc.tuple(whole, fillings),
+      ([given, filling]) => filterGradient(given, filling),
+      ([given]) => isUsual(given),
+    );
+  });
+
+  it.each<[string, Case['x'], Case['filter']]>([
+    ['rows of large pictures', [1, 280, 300, 16], [3, 3, 16, 1]],
+    ['many small pictures', [50, 37, 40, 16], [3, 2, 16, 1]],
+  ])("sums the filter's gradient over %s", (_, x, filter) => {
+    const given: Case = { x, filter, strides: [1, 1], dilations: [1, 1], pad: 'same', seed: 1 };
+    const before = nativeRuns();
+    expectSameAsCpu(backend, () => filterGradient(given, 'uniform'));
+    if (before !== null) expect(nativeRuns()).toBeGreaterThan(before);
   });
 
   it('keeps to sizes that are not quite a convolution', () => {

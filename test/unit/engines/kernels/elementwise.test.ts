@@ -1,8 +1,8 @@
 import '@tensorflow/tfjs-layers'; // Brings every gradient.
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
-import { beforeAll, describe, it } from 'vitest';
-import { FORCED, startEngine } from '../../../support/engines.js';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { countNativeRuns, FORCED, startEngine } from '../../../support/engines.js';
 import { expectSameAsCpu, type Filling, runKernel, seeds, tensorOf } from '../../../support/kernels.js';
 
 const shapes = fc.array(fc.constantFrom(1, 2, 3, 5, 8, 17), { maxLength: 4 });
@@ -64,7 +64,11 @@ const shapePairs = fc
 
 describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
   const backend = configuration.engine;
-  beforeAll(() => startEngine(configuration));
+  let nativeRuns: () => number | null;
+  beforeAll(async () => {
+    await startEngine(configuration);
+    nativeRuns = countNativeRuns();
+  });
 
   it.each(UNARY)('%s %o', (name, attributes) => {
     fc.assert(
@@ -101,6 +105,27 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
                 },
           ),
         ),
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  it.each(['Add', 'Sub', 'Multiply', 'RealDiv'])('%s, one side spread over pictures', (name) => {
+    const sides = fc.tuple(...[1, 2, 3, 4].map(() => fc.integer({ min: 1, max: 5 })));
+    fc.assert(
+      fc.property(
+        sides,
+        fillings,
+        fc.boolean(),
+        seeds,
+        ([n, height, width, channels], filling, isFirst, seed) => {
+          const spread = { shape: [n!, 1, 1, channels!], filling, seed };
+          const whole = { shape: [n!, height!, width!, channels!], filling, seed: seed + 1 };
+          const [a, b] = isFirst ? [spread, whole] : [whole, spread];
+          const before = nativeRuns();
+          expectSameAsCpu(backend, () => runKernel(name, { a: tensorOf(a), b: tensorOf(b) }));
+          if (before !== null) expect(nativeRuns()).toBeGreaterThan(before);
+        },
       ),
       { numRuns: 40 },
     );

@@ -27,7 +27,10 @@ const ONNX_BINARY: Record<string, string> = {
 };
 const ONNX_UNARY: Record<string, string> = { [Relu]: 'Relu', [Sqrt]: 'Sqrt' };
 
-/** a and b of one shape, or one of them a single value, or b [C] beside a [..., C]. */
+/**
+ * a and b of one shape, or one of them a single value, or b [C] beside a [..., C], or one of them [n, 1, ..., C] beside
+ * [n, ..., C]: what is to be spread over a picture, as the gradient of a mean is.
+ */
 function binary(name: string): OnnxKernel {
   return kernel<Inputs<'a' | 'b'>, object>(name, ({ inputs: { a, b }, backend }) => {
     const size = Math.max(util.sizeFromShape(a.shape), util.sizeFromShape(b.shape));
@@ -49,10 +52,12 @@ function binary(name: string): OnnxKernel {
   });
 }
 
+type Form = (string | number)[];
+
 interface Forms {
-  a: string[];
-  b: string[];
-  y: string[];
+  a: Form;
+  b: Form;
+  y: Form;
   sizes: Record<string, number>;
   shape: number[];
 }
@@ -66,7 +71,27 @@ function formsOf(a: number[], b: number[]): Forms | null {
     return { a: [], b: ['n'], y: ['n'], sizes: { n: sizeB }, shape: b };
   if (b.length === 1 && a.length > 1 && a.at(-1) === sizeB)
     return { a: ['n', 'c'], b: ['c'], y: ['n', 'c'], sizes: { n: sizeA / sizeB, c: sizeB }, shape: a };
+  const whole: Form = ['n', 'positions', 'c'];
+  const spread: Form = ['n', 1, 'c'];
+  if (isSpread(a, b)) return { a: spread, b: whole, y: whole, sizes: sizesOf(b), shape: b };
+  if (isSpread(b, a)) return { a: whole, b: spread, y: whole, sizes: sizesOf(a), shape: a };
   return null;
+}
+
+/** Whether `part` is [n, 1, ..., C] and `whole` [n, ..., C]. */
+function isSpread(part: readonly number[], whole: readonly number[]): boolean {
+  return (
+    part.length > 2 &&
+    part.length === whole.length &&
+    part[0] === whole[0] &&
+    part.at(-1) === whole.at(-1) &&
+    part.slice(1, -1).every((side) => side === 1)
+  );
+}
+
+function sizesOf(shape: readonly number[]): Record<string, number> {
+  const [n, c] = [shape[0]!, shape.at(-1)!];
+  return { n, positions: util.sizeFromShape(shape.slice(1, -1)), c };
 }
 
 function unary(name: string, build: (graph: GraphBuilder, x: Value) => Value): OnnxKernel {
