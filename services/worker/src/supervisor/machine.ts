@@ -5,8 +5,8 @@ import type { Queue } from 'bullmq';
 /** What Redis knows this machine's, or container's, workers by. */
 export const WORKER_NAME = hostname();
 
-/** Workers of this queue on this machine, this one included, as Redis sees their connections. */
+/** Workers of this queue on this machine, as Redis sees their connections. */
 export async function countWorkersHere(jobs: Queue<JobPayload>): Promise<number> {
   const workers = await jobs.getWorkers();
-  return Math.max(1, workers.filter(({ rawname }) => rawname?.endsWith(`:w:${WORKER_NAME}`)).length);
+  return workers.filter(({ rawname }) => rawname?.endsWith(`:w:${WORKER_NAME}`)).length;
 }

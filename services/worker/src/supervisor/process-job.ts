@@ -116,7 +116,8 @@ async function runAttempt(
       const record = await findJob(jobs, id);
       return record !== undefined && (await record.getState()) !== 'active';
     });
-    const engineSharers = await countWorkersHere(jobs);
+    // A lost connection to Redis may hide this one.
+    const engineSharers = Math.max(1, await countWorkersHere(jobs));
     const assignment = assignmentOf(config, job, payload, { workDir: folder, engineSharers });
     return await superviseTrainer(parts, running, job, assignment, { deadlineMs, signal, logger });
   } catch (error) {
