@@ -21,8 +21,7 @@ import { prepare } from './work.js';
 const README = new URL('../README.md', import.meta.url);
 const MARKS = ['<!-- results: npm run bench -- --write -->', '<!-- end of results -->'] as const;
 /** `auto` is one of the others. */
-const NOT_BY_DEFAULT: readonly string[] = ['auto', 'cpu'];
-const ENGINES = ENGINE_NAMES.filter((name) => !NOT_BY_DEFAULT.includes(name));
+const ENGINES = ENGINE_NAMES.filter((name) => name !== 'auto');
 const PYTHONS = ['python3', '/usr/bin/python3'];
 /** Many: the fastest counts. */
 const GEMM_ROUNDS = 25;
@@ -61,7 +60,7 @@ if (options.profile) await profile();
 else await compare();
 
 async function compare(): Promise<void> {
-  const notes = engines.includes('cpu') ? [] : ['cpu: minutes per 224-pixel picture'];
+  const notes: string[] = [];
   const contestants: Contestant[] = engines.map(engineContestant);
   const python = await findPyTorch(options.python);
   if (python) contestants.unshift(...pytorchContestants(python));

@@ -6,7 +6,8 @@ import { readBuild } from '../../packages/engines/src/tensorflow/build.js';
 /** An engine and how it is started. */
 export interface Configuration {
   label: string;
-  engine: EngineName;
+  /** tfjs's cpu backend is what the engines are compared with, and none of them. */
+  engine: EngineName | 'cpu';
   settings: OnnxSettings;
 }
 
@@ -50,7 +51,8 @@ export const CPU: Configuration = { label: 'cpu', engine: 'cpu', settings: {} };
 
 /** Makes a configuration's backend tfjs's current one. The cpu backend is there beside it. */
 export async function startEngine({ engine, settings }: Configuration): Promise<void> {
-  await selectEngine(engine, { trainsConvolutions: false }, settings);
+  if (engine === 'cpu') await tf.setBackend('cpu');
+  else await selectEngine(engine, { trainsConvolutions: false }, settings);
 }
 
 /** Counts the graphs that the current backend runs from now on; always null where the engine has none. */

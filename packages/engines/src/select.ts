@@ -1,14 +1,13 @@
 import { AppError, type CompilePrefix, type Runtime } from '@headstart/contracts';
 import { enableProdMode } from '@tensorflow/tfjs-core';
-import { cpu } from './cpu/index.js';
 import type { Engine, EngineNeeds, EngineSettings } from './engine.js';
 import { onnxruntime } from './onnxruntime/index.js';
 import { tensorflow } from './tensorflow/index.js';
 import { wasm } from './wasm/index.js';
 
-const ENGINES = [tensorflow, onnxruntime, wasm, cpu] as const;
+const ENGINES = [tensorflow, onnxruntime, wasm] as const;
 
-export const ENGINE_NAMES = ['auto', 'tensorflow', 'onnxruntime', 'wasm', 'cpu'] as const;
+export const ENGINE_NAMES = ['auto', 'tensorflow', 'onnxruntime', 'wasm'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
 /**
@@ -20,7 +19,6 @@ const AUTO_ORDER: readonly { engine: Engine; needsGpu: boolean }[] = [
   { engine: onnxruntime, needsGpu: false },
   { engine: tensorflow, needsGpu: false },
   { engine: wasm, needsGpu: false },
-  { engine: cpu, needsGpu: false },
 ];
 
 /**
@@ -47,7 +45,10 @@ export async function selectEngine(
       failures.add((error as AppError).message);
     }
   }
-  throw new AppError('engine_unavailable', `No engine of this worker loads. ${[...failures].join(' ')}`);
+  const none = needs.trainsConvolutions
+    ? 'No engine of this worker that trains convolutions loads; the engine "wasm" takes plans that freeze every layer of the base.'
+    : 'No engine of this worker loads.';
+  throw new AppError('engine_unavailable', `${none} ${[...failures].join(' ')}`);
 }
 
 /** How the started engine compiles a frozen prefix; undefined where it has no way to. @param name as the runtime has it. */

@@ -16,7 +16,7 @@ const START_FOR_GPU = `
 `;
 
 describe('selectEngine', () => {
-  it.each(['onnxruntime', 'wasm', 'cpu'] as const)('starts %s where it is named', async (name) => {
+  it.each(['onnxruntime', 'wasm'] as const)('starts %s where it is named', async (name) => {
     const runtime = await selectEngine(name, { trainsConvolutions: false });
     expect(runtime).toMatchObject({ engine: name, versions: { tfjs: tf.version_core } });
     expect(tf.getBackend()).toBe(name);
@@ -27,7 +27,7 @@ describe('selectEngine', () => {
     await expect(selectEngine('wasm', { trainsConvolutions: true })).rejects.toMatchObject({
       code: 'engine_cannot_train',
       retryable: false,
-      details: { engine: 'wasm', enginesThatCan: ['tensorflow', 'onnxruntime', 'cpu'] },
+      details: { engine: 'wasm', enginesThatCan: ['tensorflow', 'onnxruntime'] },
     });
   });
 

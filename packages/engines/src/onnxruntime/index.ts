@@ -24,9 +24,11 @@ export async function startOnnxRuntime(
   await import('@tensorflow/tfjs-backend-cpu');
   const { OnnxBackend } = await import('./backend.js');
   const { registerKernels } = await import('./register.js');
+  const { library } = await import('./runtime/binding.js');
   const { probe } = await import('./runtime/probe.js');
   const { shareOfCores } = await import('../threads.js');
 
+  library(); // The probe would take its absence for a lack of abilities.
   const threads = settings.threads ?? shareOfCores(settings.sharers ?? 1);
   const abilities = probe({ nchwc: settings.nchwc ?? 'auto', zeroCopy: settings.zeroCopy ?? 'auto' });
   const minimumSize = settings.minimumSize ?? MINIMUM_SIZE;

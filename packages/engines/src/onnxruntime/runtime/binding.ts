@@ -28,8 +28,11 @@ interface Library {
 
 let loaded: Library | undefined;
 
-/** Loaded when the first session is made: importing a module starts nothing. */
-function library(): Library {
+/**
+ * Loaded when it is first needed: importing a module starts nothing.
+ * @throws Error where the package has no library for this machine (Intel Macs, musl).
+ */
+export function library(): Library {
   if (loaded) return loaded;
   const require = createRequire(import.meta.url);
   const { Tensor } = require('onnxruntime-node') as Pick<Library, 'Tensor'>;
