@@ -1,10 +1,13 @@
 import { parentPort, workerData } from 'node:worker_threads';
+import sharp from 'sharp';
 import { augmentPicture } from './augment.js';
 import { decodePicture } from './decode.js';
 import type { LoadAnswer, LoaderSettings, LoadRequest } from './loader.js';
 
 /** A thread of `createPictureLoader`: one picture at a time. */
 const { size, limits, augmentation, seed } = workerData as LoaderSettings;
+// What comes twice comes in other buffers, which libvips's cache would not know.
+sharp.cache(false);
 let last: Promise<void> = Promise.resolve();
 
 parentPort!.on('message', (request: LoadRequest) => {

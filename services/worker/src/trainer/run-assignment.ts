@@ -1,5 +1,4 @@
-import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import {
   AppError,
   type Dataset,
@@ -15,29 +14,20 @@ import {
 } from '@headstart/contracts';
 import { checkRefusedShare, createPictureLoader, drawTransform, openDataset } from '@headstart/dataset';
 import { prefixCompilerOf } from '@headstart/engines';
-import { createStores, downloadTo } from '@headstart/storage';
-import {
-  type BaseWeights,
-  type DrawFlip,
-  exportRun,
-  loadBaseWeights,
-  train,
-  type TrainedRun,
-} from '@headstart/training';
+import { createStores } from '@headstart/storage';
+import { type BaseWeights, type DrawFlip, exportRun, train, type TrainedRun } from '@headstart/training';
 import { resolvePlan } from '@headstart/training/plan';
 import type { Assignment, FromTrainer } from '../trainer-protocol.js';
 import { type Checkpoints, createCheckpoints } from './checkpoints.js';
 import { startEngine } from './engine.js';
 import { openFeatureCache } from './feature-cache.js';
-import { imagenetFile } from './imagenet.js';
 import { explainOutOfMemory } from './out-of-memory.js';
 import { createMeter, phaseBegins } from './progress.js';
 import { artifactsOf, publish, readManifest, REPORT, uploadJson, writeJson } from './publish.js';
 import { createProgressThrottle } from './throttle.js';
+import { loadWeights } from './weights.js';
 
 const PROGRESS_INTERVAL_MS = 250;
-/** VGG19 with its top is 574 MB. */
-const MAX_WEIGHTS_BYTES = 2 * 1024 ** 3;
 const MAX_METRICS_BYTES = 64 * 1024 * 1024;
 
 export interface Signals {
@@ -207,39 +197,6 @@ async function openJobDataset(attempt: Attempt): Promise<Dataset> {
   return dataset;
 }
 
-async function loadWeights(
-  { assignment, stores, signal, report }: Attempt,
-  plan: Plan,
-): Promise<BaseWeights> {
-  const { workDir, cacheDir, imagenetWeightsUrl } = assignment;
-  const meter = createMeter('plan');
-  const onProgress = (done: number, total: number | null) => report(meter({ done, total, unit: 'bytes' }));
-  let fetched = 0;
-  return loadBaseWeights(plan, {
-    async fetchFile(uri) {
-      const file = join(workDir, 'weights', `${fetched++}-${basename(printableUri(uri))}`);
-      try {
-        const inPlace = await fileInPlace(stores, uri);
-        if (inPlace !== null) return inPlace;
-        await downloadTo(stores, uri, file, { maxBytes: MAX_WEIGHTS_BYTES, signal, onProgress });
-        return file;
-      } catch (error) {
-        throw weightsNotFound(error, uri);
-      }
-    },
-    imagenetFile: () => imagenetFile(cacheDir, { url: imagenetWeightsUrl, signal, onProgress }),
-  });
-}
-
-/** Path of an object that lies on this machine already and may be read; else null. */
-async function fileInPlace(stores: ObjectStores, uri: string): Promise<string | null> {
-  if (!uri.startsWith('file:')) return null;
-  const { store, key } = stores.locate(uri);
-  // stat() answers for the path being allowed and there; only then is it opened by its path.
-  const found = await store.stat(key);
-  return found && found.sizeBytes <= MAX_WEIGHTS_BYTES ? fileURLToPath(store.uriOf(key)) : null;
-}
-
 interface TrainingInputs {
   plan: Plan;
   weights: BaseWeights;
@@ -339,16 +296,6 @@ function withoutQueries<T>(value: T): T {
 
 function sayPublished({ store, say }: Pick<Attempt, 'store' | 'say'>, paths: string[]): void {
   say({ type: 'artifacts', artifacts: artifactsOf(store, paths) });
-}
-
-function weightsNotFound(error: unknown, uri: string): unknown {
-  if (!(error instanceof AppError) || error.code !== 'storage_not_found') return error;
-  const received = printableUri(uri);
-  return new AppError(
-    'weights_unavailable',
-    `There are no weights at ${received}. Check model.weights, or that the worker may read that place.`,
-    { cause: error, errors: [{ field: 'model.weights', message: 'There is no such object', received }] },
-  );
 }
 
 /** A job that ends by itself leaves its checkpoints; its error says where the last one is. */
