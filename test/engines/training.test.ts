@@ -23,8 +23,8 @@ it("has recorded losses of every optimizer, from a filter gradient that is the c
   const dy = { shape: [2, 9, 8, 20], filling: 'uniform' as const, seed: 2 };
   const tensors = () => ({ x: tensorOf(x) as tf.Tensor4D, dy: tensorOf(dy) as tf.Tensor4D });
   const attributes = { strides: 1, pad: 'same', dataFormat: 'NHWC', filterShape: [3, 3, 16, 20] };
-  const [expected] = on('cpu', () => runKernel('Conv2DBackpropFilter', tensors(), attributes));
-  const [actual] = on('cpu', () => filterGradient(tensors().x, tensors().dy));
+  const [expected] = await on('cpu', () => runKernel('Conv2DBackpropFilter', tensors(), attributes));
+  const [actual] = await on('cpu', () => filterGradient(tensors().x, tensors().dy));
   expectClose(actual!, expected!);
 });
 

@@ -25,8 +25,8 @@ const POOL_ROUNDING = [
 /**
  * Everything of tfjs-core's suite that is left out, with its reason; an entry that no test answers to fails the run.
  *
- * Only `tensorflow` leaves out anything: what tfjs-node 4.22 does not have, and leaves out of its own runs of the suite too. VGG19 and
- * its training need none of it. The suite itself has two tests ("Switching cpu backends") for the backend called "cpu" alone: 4227
+ * `tensorflow` leaves out what tfjs-node 4.22 does not have, and leaves out of its own runs of the suite too; `webgpu` what tfjs has no
+ * kernel for there, and what a GPU's programs cannot do. VGG19 and its training need none of it. The suite itself has two tests ("Switching cpu backends") for the backend called "cpu" alone: 4227
  * pass there, and 4225 on any other.
  */
 export const EXCLUSIONS: readonly Exclusion[] = [
@@ -139,4 +139,47 @@ export const EXCLUSIONS: readonly Exclusion[] = [
   ...leaveOut('tensorflow', 'Near a pole, where the last digit of float32 decides, JavaScript has another', {
     tan: ['numbers exceed float32 precision'],
   }),
+  ...leaveOut('webgpu', "tfjs's WebGPU backend has no kernel for the op", {
+    bitwiseAnd: [''],
+    nonMaxSuppression: ['NonMaxSuppressionPadded'],
+    'raggedGather ': [''],
+    'raggedRange ': [''],
+    'raggedTensorToTensor ': [''],
+    sparseFillEmptyRows: [''],
+    sparseReshape: [''],
+    staticRegexReplace: [''],
+    stringSplit: [''],
+    stringToHashBucketFast: [''],
+    unique: [''],
+  }),
+  ...leaveOut('webgpu', "A GPU's programs refuse no value: they read zeros, or nothing", {
+    gather: ['throws when index is out of bound'],
+    sparseSegmentMean: [
+      'throw error if indices < 0',
+      'throw error if indices >= max rows',
+      'throw error if segment ids are not increasing',
+      'throw error if segment id is out of range',
+      'throw error if segment id is negative',
+    ],
+    sparseSegmentSum: [
+      ...[1, 2].map((number) => `indices invalid ${number}`),
+      ...[2, 3, 4, 6, 7].map((number) => `segments invalid ${number}`),
+    ],
+  }),
+  ...leaveOut(
+    'webgpu',
+    'WGSL grants exp and tan more error than the test does: "Accuracy of floating point expressions"',
+    {
+      exp: ['int32'],
+      tan: ['numbers exceed float32 precision'],
+    },
+  ),
+  ...leaveOut('webgpu', "tfjs's WebGPU backend takes pixels from a browser's canvas alone", {
+    'fromPixels, mock canvas': ['accepts a canvas-like element'],
+  }),
+  {
+    engine: 'webgpu',
+    name: 'time cpu webgpu {} simple upload',
+    reason: 'tfjs measures no uploads to WebGPU',
+  },
 ];

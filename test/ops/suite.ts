@@ -14,10 +14,16 @@ interface StartableEngine {
 }
 
 /** Tests of tfjs-core 4.22 on any backend; fewer mean that the bundle has lost some. */
-const SUITE_SIZE = 4225;
+const SUITE_SIZE = { sync: 4225, async: 4166 };
+
+/** Engines that hand out a tensor's values by a promise alone: tests that read them at once are not for those. */
+const ASYNC_ENGINES: readonly string[] = ['webgpu'];
 
 /** What makes an engine run every op itself, however small: the suite's tensors are. */
-const FORCING: Record<string, EngineSettings> = { onnxruntime: { minimumSize: 0 } };
+const FORCING: Record<string, EngineSettings> = {
+  onnxruntime: { minimumSize: 0 },
+  webgpu: { minimumSize: 0 },
+};
 
 /**
  * Runs tfjs-core's suite on the engine that is bundled here, and prints failures and figures.
@@ -43,10 +49,11 @@ export async function runSuite(name: string, given: EngineSettings, grep: string
     forbidDuplicateNames: false, // The suite has some.
     specFilter: (spec) => reporter.takes(spec.getFullName()),
   });
-  setTestEnvs([{ name, backendName: tf.getBackend(), flags: {}, isDataSync: true }]);
+  const isDataSync = !ASYNC_ENGINES.includes(name);
+  setTestEnvs([{ name, backendName: tf.getBackend(), flags: {}, isDataSync }]);
   await import('@tensorflow/tfjs-core/dist/register_all_gradients.js');
   await import('@tensorflow/tfjs-core/dist/public/chained_ops/register_all_chained_ops.js');
   await import('@tensorflow/tfjs-core/dist/tests.js');
   await env.execute();
-  return reporter.report(grep === '' ? SUITE_SIZE : 1);
+  return reporter.report(grep === '' ? SUITE_SIZE[isDataSync ? 'sync' : 'async'] : 1);
 }

@@ -9,6 +9,8 @@ export interface Configuration {
   /** tfjs's cpu backend is what the engines are compared with, and none of them. */
   engine: EngineName | 'cpu';
   settings: OnnxSettings;
+  /** True where NaN and infinities need not be computed as the cpu backend does: WGSL leaves that to the GPU. */
+  isFiniteOnly?: boolean;
 }
 
 /** ONNX Runtime with every kernel forced to run there, with and without the methods that it may lack elsewhere. */

@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { expect } from 'vitest';
+import type { Configuration } from './engines.js';
 
 /** Largest error relative to the largest value. */
 const TOLERANCE = 1e-5;
@@ -25,6 +26,13 @@ export const seeds = fc.integer({ min: 1, max: 2 ** 31 - 1 });
 
 /** Channel counts below, at, between and above the blocks of 8 and 16. */
 export const channels = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 20, 24, 32, 33);
+
+/** Those of the fillings that an engine is to compute as the cpu backend does. */
+export function fillingsFor({ isFiniteOnly }: Configuration, ...fillings: Filling[]): fc.Arbitrary<Filling> {
+  return fc.constantFrom(
+    ...fillings.filter((name) => !isFiniteOnly || !['special', 'infinite'].includes(name)),
+  );
+}
 
 /** Mulberry32. */
 function generator(seed: number): () => number {
@@ -68,17 +76,16 @@ export interface Content {
   values: number[];
 }
 
-export function contentOf(tensor: tf.Tensor): Content {
-  return { shape: tensor.shape, dtype: tensor.dtype, values: Array.from(tensor.dataSync()) };
+export async function contentOf(tensor: tf.Tensor): Promise<Content> {
+  return { shape: tensor.shape, dtype: tensor.dtype, values: Array.from(await tensor.data()) };
 }
 
 /** Runs a function on the named backend, and leaves that current. @returns the content of what it returns. */
-export function on(backend: string, compute: () => tf.Tensor | tf.Tensor[]): Content[] {
-  let contents: Content[] = [];
-  void tf.setBackend(backend); // Both are there already, and need no waiting.
-  tf.tidy(() => {
-    contents = [compute()].flat().map(contentOf);
-  });
+export async function on(backend: string, compute: () => tf.Tensor | tf.Tensor[]): Promise<Content[]> {
+  await tf.setBackend(backend);
+  const tensors = [tf.tidy(compute)].flat();
+  const contents = await Promise.all(tensors.map(contentOf));
+  tf.dispose(tensors);
   return contents;
 }
 
@@ -106,9 +113,12 @@ export function expectClose(actual: Content, expected: Content): void {
 }
 
 /** Runs on a started engine's backend and on the cpu backend, and compares. */
-export function expectSameAsCpu(backend: string, compute: () => tf.Tensor | tf.Tensor[]): void {
-  const expected = on('cpu', compute);
-  const actual = on(backend, compute);
+export async function expectSameAsCpu(
+  backend: string,
+  compute: () => tf.Tensor | tf.Tensor[],
+): Promise<void> {
+  const expected = await on('cpu', compute);
+  const actual = await on(backend, compute);
   expect(actual.length).toBe(expected.length);
   actual.forEach((content, index) => expectClose(content, expected[index]!));
 }

@@ -1,3 +1,8 @@
+/** Of engines that notice it themselves. */
+export class OutOfMemoryError extends Error {
+  override readonly name = 'OutOfMemoryError';
+}
+
 /** How the engines' libraries say that the memory ran out; they have no type of error for it. */
 const SIGNS = [
   /^Invalid TF_Status: 8$/m, // TensorFlow's RESOURCE_EXHAUSTED
@@ -8,5 +13,6 @@ const SIGNS = [
 
 /** Whether an engine failed because the device, or the machine, had too little memory. */
 export function isOutOfMemory(error: unknown): boolean {
+  if (error instanceof OutOfMemoryError) return true;
   return error instanceof Error && SIGNS.some((sign) => sign.test(error.message));
 }

@@ -4,10 +4,11 @@ import type { Engine, EngineNeeds, EngineSettings } from './engine.js';
 import { onnxruntime } from './onnxruntime/index.js';
 import { tensorflow } from './tensorflow/index.js';
 import { wasm } from './wasm/index.js';
+import { webgpu } from './webgpu/index.js';
 
-const ENGINES = [tensorflow, onnxruntime, wasm] as const;
+const ENGINES = [tensorflow, webgpu, onnxruntime, wasm] as const;
 
-export const ENGINE_NAMES = ['auto', 'tensorflow', 'onnxruntime', 'wasm'] as const;
+export const ENGINE_NAMES = ['auto', 'tensorflow', 'webgpu', 'onnxruntime', 'wasm'] as const;
 export type EngineName = (typeof ENGINE_NAMES)[number];
 
 /**
@@ -16,6 +17,7 @@ export type EngineName = (typeof ENGINE_NAMES)[number];
  */
 const AUTO_ORDER: readonly { engine: Engine; needsGpu: boolean }[] = [
   { engine: tensorflow, needsGpu: true },
+  { engine: webgpu, needsGpu: true },
   { engine: onnxruntime, needsGpu: false },
   { engine: tensorflow, needsGpu: false },
   { engine: wasm, needsGpu: false },

@@ -1,15 +1,17 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { countNativeRuns, FORCED, startEngine } from '../../../support/engines.js';
+import { countNativeRuns, startEngine } from '../../../support/engines.js';
 import {
   channels,
   expectSameAsCpu,
   type Filling,
+  fillingsFor,
   runKernel,
   seeds,
   tensorOf,
 } from '../../../support/kernels.js';
+import { KERNEL_CONFIGURATIONS } from '../../../support/webgpu.js';
 
 type Padding = tf.backend_util.ExplicitPadding | 'same' | 'valid' | number;
 
@@ -103,9 +105,6 @@ const attributesOf = ({ strides, dilations, pad }: Case) => ({
   dimRoundingMode: 'floor',
 });
 
-/** Infinities only in x: padding multiplies a filter by zero here, and leaves it out on the cpu backend. */
-const fillings = fc.constantFrom('uniform' as const, 'ties' as const, 'special' as const);
-
 function filterGradient(given: Case, filling: Filling): tf.Tensor {
   return runKernel(
     'Conv2DBackpropFilter',
@@ -117,8 +116,10 @@ function filterGradient(given: Case, filling: Filling): tf.Tensor {
   );
 }
 
-describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
+describe.each(KERNEL_CONFIGURATIONS)('$label, like the cpu backend', (configuration) => {
   const backend = configuration.engine;
+  // Infinities only in x: padding multiplies a filter by zero here, and leaves it out on the cpu backend.
+  const fillings = fillingsFor(configuration, 'uniform', 'ties', 'special');
   let nativeRuns: () => number | null;
   beforeAll(async () => {
     await startEngine(configuration);
@@ -126,23 +127,23 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
   });
 
   /** Checks many cases, and that ONNX Runtime computed all of them but those that the cpu kernel is to do. */
-  function check<T>(
+  async function check<T>(
     arbitrary: fc.Arbitrary<T>,
     compute: (value: T) => tf.Tensor,
     isNative: (value: T) => boolean,
-  ): void {
-    fc.assert(
-      fc.property(arbitrary, (value) => {
+  ): Promise<void> {
+    await fc.assert(
+      fc.asyncProperty(arbitrary, async (value) => {
         const before = nativeRuns();
-        expectSameAsCpu(backend, () => compute(value));
+        await expectSameAsCpu(backend, () => compute(value));
         if (before !== null && isNative(value)) expect(nativeRuns()).toBeGreaterThan(before);
       }),
       { numRuns: 100 },
     );
   }
 
-  it('convolves', () => {
-    check(
+  it('convolves', async () => {
+    await check(
       fc.tuple(geometricCases(true), fillings),
       ([given, filling]) =>
         runKernel(
@@ -157,12 +158,12 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it('convolves with bias and activation in one', () => {
+  it('convolves with bias and activation in one', async () => {
     const activations = fc.constantFrom(
       undefined,
       ...(['linear', 'relu', 'relu', 'relu6', 'elu', 'sigmoid', 'leakyrelu', 'prelu'] as const),
     );
-    check(
+    await check(
       fc.tuple(geometricCases(true), fillings, activations, fc.boolean()),
       ([given, filling, activation, hasBias]) => {
         const perChannel = (seed: number) =>
@@ -182,8 +183,8 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it("gives the input's gradient", () => {
-    check(
+  it("gives the input's gradient", async () => {
+    await check(
       fc.tuple(geometricCases(false), fillings),
       ([given, filling]) =>
         runKernel(
@@ -198,15 +199,15 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it("gives the filter's gradient", () => {
-    check(
+  it("gives the filter's gradient", async () => {
+    await check(
       fc.tuple(geometricCases(false), fillings),
       ([given, filling]) => filterGradient(given, filling),
       ([given]) => isUsual(given),
     );
   });
 
-  it("gives the filter's gradient where channels fill whole blocks", () => {
+  it("gives the filter's gradient where channels fill whole blocks", async () => {
     const whole = fc
       .tuple(geometricCases(false), fc.constantFrom(8, 16, 32, 48))
       .map(([given, inChannels]): Case => {
@@ -219,7 +220,7 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
         };
       })
       .filter((given) => isUsable(given) && isGeometric(given));
-    check(
+    await check(
       fc.tuple(whole, fillings),
       ([given, filling]) => filterGradient(given, filling),
       ([given]) => isUsual(given),
@@ -229,19 +230,19 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
   it.each<[string, Case['x'], Case['filter']]>([
     ['rows of large pictures', [1, 280, 300, 16], [3, 3, 16, 1]],
     ['many small pictures', [50, 37, 40, 16], [3, 2, 16, 1]],
-  ])("sums the filter's gradient over %s", (_, x, filter) => {
+  ])("sums the filter's gradient over %s", async (_, x, filter) => {
     const given: Case = { x, filter, strides: [1, 1], dilations: [1, 1], pad: 'same', seed: 1 };
     const before = nativeRuns();
-    expectSameAsCpu(backend, () => filterGradient(given, 'uniform'));
+    await expectSameAsCpu(backend, () => filterGradient(given, 'uniform'));
     if (before !== null) expect(nativeRuns()).toBeGreaterThan(before);
   });
 
-  it('keeps to sizes that are not quite a convolution', () => {
+  it('keeps to sizes that are not quite a convolution', async () => {
     const odd = cases(true).filter((candidate) => !isGeometric(candidate));
     const isNative = () => false;
     const filterOf = ({ filter, seed }: Case) =>
       tensorOf({ shape: filter, filling: 'uniform', seed: seed + 1 });
-    check(
+    await check(
       odd,
       (given) =>
         runKernel(
@@ -253,7 +254,7 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
     const undilated = cases(false).filter((candidate) => !isGeometric(candidate));
     for (const gradient of ['Conv2DBackpropInput', 'Conv2DBackpropFilter']) {
-      check(
+      await check(
         undilated,
         (given) =>
           runKernel(
@@ -270,11 +271,11 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     }
   });
 
-  it('takes batches without a picture', () => {
+  it('takes batches without a picture', async () => {
     for (const name of ['Conv2D', 'FusedConv2D', 'Conv2DBackpropInput', 'Conv2DBackpropFilter']) {
       const [batch, filter] = [tf.zeros([0, 5, 4, 8]), [3, 3, 8, 8]];
       const attributes = { strides: [1, 1], dilations: [1, 1], pad: 'same', dataFormat: 'NHWC' };
-      expectSameAsCpu(backend, () =>
+      await expectSameAsCpu(backend, () =>
         runKernel(
           name,
           { x: batch, dy: batch, filter: tf.zeros(filter) },

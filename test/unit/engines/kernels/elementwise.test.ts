@@ -2,11 +2,11 @@ import '@tensorflow/tfjs-layers'; // Brings every gradient.
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { countNativeRuns, FORCED, startEngine } from '../../../support/engines.js';
-import { expectSameAsCpu, type Filling, runKernel, seeds, tensorOf } from '../../../support/kernels.js';
+import { countNativeRuns, startEngine } from '../../../support/engines.js';
+import { expectSameAsCpu, fillingsFor, runKernel, seeds, tensorOf } from '../../../support/kernels.js';
+import { KERNEL_CONFIGURATIONS } from '../../../support/webgpu.js';
 
 const shapes = fc.array(fc.constantFrom(1, 2, 3, 5, 8, 17), { maxLength: 4 });
-const fillings = fc.constantFrom<Filling>('uniform', 'positive', 'ties', 'special');
 
 const UNARY: [name: string, attributes?: object][] = [
   ['Relu'],
@@ -62,17 +62,18 @@ const shapePairs = fc
     return isFirstShort ? [a.slice(dropped), b] : [a, b.slice(dropped)];
   });
 
-describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
+describe.each(KERNEL_CONFIGURATIONS)('$label, like the cpu backend', (configuration) => {
   const backend = configuration.engine;
+  const fillings = fillingsFor(configuration, 'uniform', 'positive', 'ties', 'special');
   let nativeRuns: () => number | null;
   beforeAll(async () => {
     await startEngine(configuration);
     nativeRuns = countNativeRuns();
   });
 
-  it.each(UNARY)('%s %o', (name, attributes) => {
-    fc.assert(
-      fc.property(
+  it.each(UNARY)('%s %o', async (name, attributes) => {
+    await fc.assert(
+      fc.asyncProperty(
         fc.oneof(
           { weight: 9, arbitrary: shapes },
           { weight: 1, arbitrary: fc.constant<number[]>([3, 0, 2]) },
@@ -88,9 +89,9 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it.each(BINARY)('%s', (name) => {
-    fc.assert(
-      fc.property(shapePairs, fillings, fillings, seeds, ([a, b], first, second, seed) =>
+  it.each(BINARY)('%s', async (name) => {
+    await fc.assert(
+      fc.asyncProperty(shapePairs, fillings, fillings, seeds, ([a, b], first, second, seed) =>
         expectSameAsCpu(backend, () =>
           runKernel(
             name,
@@ -110,20 +111,20 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it.each(['Add', 'Sub', 'Multiply', 'RealDiv'])('%s, one side spread over pictures', (name) => {
+  it.each(['Add', 'Sub', 'Multiply', 'RealDiv'])('%s, one side spread over pictures', async (name) => {
     const sides = fc.tuple(...[1, 2, 3, 4].map(() => fc.integer({ min: 1, max: 5 })));
-    fc.assert(
-      fc.property(
+    await fc.assert(
+      fc.asyncProperty(
         sides,
         fillings,
         fc.boolean(),
         seeds,
-        ([n, height, width, channels], filling, isFirst, seed) => {
+        async ([n, height, width, channels], filling, isFirst, seed) => {
           const spread = { shape: [n!, 1, 1, channels!], filling, seed };
           const whole = { shape: [n!, height!, width!, channels!], filling, seed: seed + 1 };
           const [a, b] = isFirst ? [spread, whole] : [whole, spread];
           const before = nativeRuns();
-          expectSameAsCpu(backend, () => runKernel(name, { a: tensorOf(a), b: tensorOf(b) }));
+          await expectSameAsCpu(backend, () => runKernel(name, { a: tensorOf(a), b: tensorOf(b) }));
           if (before !== null) expect(nativeRuns()).toBeGreaterThan(before);
         },
       ),
@@ -131,11 +132,11 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it('mixes types as the ops do', () => {
+  it('mixes types as the ops do', async () => {
     const dtypes = fc.constantFrom('float32' as const, 'int32' as const, 'bool' as const);
     const ops = fc.constantFrom(tf.add, tf.sub, tf.mul, tf.maximum, tf.minimum, tf.greater, tf.equal);
-    fc.assert(
-      fc.property(shapePairs, dtypes, dtypes, ops, seeds, ([a, b], first, second, op, seed) =>
+    await fc.assert(
+      fc.asyncProperty(shapePairs, dtypes, dtypes, ops, seeds, ([a, b], first, second, op, seed) =>
         expectSameAsCpu(backend, () =>
           op(
             tensorOf({ shape: a!, filling: 'uniform', seed, dtype: first }),
@@ -146,10 +147,10 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it('computes what follows a cast', () => {
+  it('computes what follows a cast', async () => {
     const dtypes = fc.constantFrom('int32' as const, 'bool' as const);
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 20 }), dtypes, seeds, (side, dtype, seed) =>
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 20 }), dtypes, seeds, (side, dtype, seed) =>
         expectSameAsCpu(backend, () => {
           const whole = tensorOf({ shape: [side, side], filling: 'uniform', seed, dtype });
           const x = tf.cast(whole, 'float32') as tf.Tensor2D;
@@ -160,22 +161,29 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
   });
 });
 
-describe.each(FORCED)('$label: gradients of activations, like the cpu backend', (configuration) => {
-  beforeAll(() => startEngine(configuration));
+describe.each(KERNEL_CONFIGURATIONS)(
+  '$label: gradients of activations, like the cpu backend',
+  (configuration) => {
+    beforeAll(() => startEngine(configuration));
 
-  it.each(['relu', 'elu', 'selu', 'sigmoid', 'tanh', 'softplus', 'leakyRelu', 'square', 'sqrt'] as const)(
-    '%s',
-    (name) => {
-      fc.assert(
-        fc.property(shapes, fc.constantFrom('positive', 'ties', 'uniform'), seeds, (shape, filling, seed) =>
-          expectSameAsCpu(configuration.engine, () =>
-            tf.grad((x) => tf[name](x))(
-              tensorOf({ shape, filling: name === 'sqrt' ? 'positive' : filling, seed }),
-            ),
+    it.each(['relu', 'elu', 'selu', 'sigmoid', 'tanh', 'softplus', 'leakyRelu', 'square', 'sqrt'] as const)(
+      '%s',
+      async (name) => {
+        await fc.assert(
+          fc.asyncProperty(
+            shapes,
+            fc.constantFrom('positive', 'ties', 'uniform'),
+            seeds,
+            (shape, filling, seed) =>
+              expectSameAsCpu(configuration.engine, () =>
+                tf.grad((x) => tf[name](x))(
+                  tensorOf({ shape, filling: name === 'sqrt' ? 'positive' : filling, seed }),
+                ),
+              ),
           ),
-        ),
-        { numRuns: 30 },
-      );
-    },
-  );
-});
+          { numRuns: 30 },
+        );
+      },
+    );
+  },
+);

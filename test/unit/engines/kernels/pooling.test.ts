@@ -1,8 +1,16 @@
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, it } from 'vitest';
-import { FORCED, startEngine } from '../../../support/engines.js';
-import { channels, expectSameAsCpu, runKernel, seeds, tensorOf } from '../../../support/kernels.js';
+import { type Configuration, startEngine } from '../../../support/engines.js';
+import {
+  channels,
+  expectSameAsCpu,
+  fillingsFor,
+  runKernel,
+  seeds,
+  tensorOf,
+} from '../../../support/kernels.js';
+import { KERNEL_CONFIGURATIONS } from '../../../support/webgpu.js';
 
 const sides = fc.integer({ min: 1, max: 13 });
 const steps = fc.integer({ min: 1, max: 3 });
@@ -16,29 +24,31 @@ interface Pooling {
 const VGG_WINDOW: Pick<Pooling, 'filterSize' | 'strides'> = { filterSize: [2, 2], strides: [2, 2] };
 
 /** VGG's pools, and others; odd sizes leave a row or a column over. */
-const cases = fc
-  .record({
-    x: fc.tuple(fc.integer({ min: 1, max: 3 }), sides, sides, channels),
-    window: fc.oneof(
-      fc.constant(VGG_WINDOW),
-      fc.record({ filterSize: fc.tuple(steps, steps), strides: fc.tuple(steps, steps) }),
-    ),
-    pad: fc.constantFrom('same' as const, 'valid' as const),
-    filling: fc.constantFrom('uniform' as const, 'ties' as const, 'infinite' as const),
-    seed: seeds,
-  })
-  .map(({ window, pad, ...rest }) => ({ ...rest, attributes: { ...window, pad } satisfies Pooling }))
-  .filter(({ x, attributes: { filterSize, strides, pad } }) =>
-    tf.backend_util.computePool2DInfo(x, filterSize, strides, 1, pad).outShape.every((side) => side > 0),
-  );
+const casesFor = (configuration: Configuration) =>
+  fc
+    .record({
+      x: fc.tuple(fc.integer({ min: 1, max: 3 }), sides, sides, channels),
+      window: fc.oneof(
+        fc.constant(VGG_WINDOW),
+        fc.record({ filterSize: fc.tuple(steps, steps), strides: fc.tuple(steps, steps) }),
+      ),
+      pad: fc.constantFrom('same' as const, 'valid' as const),
+      filling: fillingsFor(configuration, 'uniform', 'ties', 'infinite'),
+      seed: seeds,
+    })
+    .map(({ window, pad, ...rest }) => ({ ...rest, attributes: { ...window, pad } satisfies Pooling }))
+    .filter(({ x, attributes: { filterSize, strides, pad } }) =>
+      tf.backend_util.computePool2DInfo(x, filterSize, strides, 1, pad).outShape.every((side) => side > 0),
+    );
 
-describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
+describe.each(KERNEL_CONFIGURATIONS)('$label, like the cpu backend', (configuration) => {
   const backend = configuration.engine;
+  const cases = casesFor(configuration);
   beforeAll(() => startEngine(configuration));
 
-  it('takes the maximum', () => {
-    fc.assert(
-      fc.property(cases, ({ x, attributes, filling, seed }) =>
+  it('takes the maximum', async () => {
+    await fc.assert(
+      fc.asyncProperty(cases, ({ x, attributes, filling, seed }) =>
         expectSameAsCpu(backend, () =>
           runKernel('MaxPool', { x: tensorOf({ shape: x, filling, seed }) }, attributes),
         ),
@@ -46,9 +56,9 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it('gives the gradient to the first maximum of a window', () => {
-    fc.assert(
-      fc.property(cases, ({ x, attributes, filling, seed }) =>
+  it('gives the gradient to the first maximum of a window', async () => {
+    await fc.assert(
+      fc.asyncProperty(cases, ({ x, attributes, filling, seed }) =>
         expectSameAsCpu(backend, () => {
           const input = tensorOf({ shape: x, filling, seed });
           const output = runKernel('MaxPool', { x: input }, attributes);
@@ -59,9 +69,9 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it('takes NaN as the cpu backend does', () => {
-    fc.assert(
-      fc.property(cases, ({ x, attributes, seed }) =>
+  it.skipIf(configuration.isFiniteOnly)('takes NaN as the cpu backend does', async () => {
+    await fc.assert(
+      fc.asyncProperty(cases, ({ x, attributes, seed }) =>
         expectSameAsCpu(backend, () => {
           const input = tensorOf({ shape: x, filling: 'special', seed });
           const output = runKernel('MaxPool', { x: input }, attributes);
@@ -72,8 +82,8 @@ describe.each(FORCED)('$label, like the cpu backend', (configuration) => {
     );
   });
 
-  it('takes batches without a picture', () => {
-    expectSameAsCpu(backend, () =>
+  it('takes batches without a picture', async () => {
+    await expectSameAsCpu(backend, () =>
       runKernel('MaxPool', { x: tf.zeros([0, 4, 4, 8]) }, { ...VGG_WINDOW, pad: 'valid' }),
     );
   });

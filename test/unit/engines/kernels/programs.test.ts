@@ -2,8 +2,9 @@ import '@tensorflow/tfjs-layers'; // Brings every gradient.
 import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { FORCED, startEngine } from '../../../support/engines.js';
+import { startEngine } from '../../../support/engines.js';
 import { type Content, contentOf, expectClose, tensorOf } from '../../../support/kernels.js';
+import { KERNEL_CONFIGURATIONS } from '../../../support/webgpu.js';
 
 /**
  * Random programs over a few tensors and variables [SIDE, SIDE]. An engine that recycles memory, or computes in place,
@@ -75,7 +76,7 @@ async function run(backend: string, program: Program, seed: number): Promise<Con
       put(target, result);
     } else if (action.kind === 'dispose') put(target, make(x));
     else if (action.kind === 'read') {
-      const values = slots[x]!.dataSync();
+      const values = await slots[x]!.data();
       read.push({ values, copy: Array.from(values) });
     } else if (action.kind === 'assign') tf.tidy(() => variable.assign(tf.mul(slots[x]!, 0.5)));
     else {
@@ -85,13 +86,13 @@ async function run(backend: string, program: Program, seed: number): Promise<Con
   }
   for (const { values, copy } of read)
     expect(Array.from(values), 'an array that was read has changed').toEqual(copy);
-  const contents = [...slots, ...variables].map(contentOf);
+  const contents = await Promise.all([...slots, ...variables].map(contentOf));
   for (const tensor of [...slots, ...variables]) tensor.dispose();
   expect(tf.memory().numTensors).toBe(before);
   return contents;
 }
 
-describe.each(FORCED)('$label', (configuration) => {
+describe.each(KERNEL_CONFIGURATIONS)('$label', (configuration) => {
   beforeAll(() => startEngine(configuration));
 
   it('computes random programs as the cpu backend does', async () => {
