@@ -1,6 +1,7 @@
 """PyTorch's side of the benchmark: the same network and the same work, one case per process.
 
-Started as `pytorch.py LAYOUT THREADS CASE_AS_JSON`, LAYOUT one of contiguous_format (PyTorch's default) and channels_last.
+Started as `pytorch.py DEVICE LAYOUT THREADS CASE_AS_JSON`, DEVICE cpu or cuda, LAYOUT one of contiguous_format (PyTorch's
+default) and channels_last.
 Speaks the protocol of src/contestant.ts. Nothing but the benchmark uses Python.
 """
 
@@ -38,7 +39,8 @@ def prepare_gemm(side, layout):
     """
     pixels = torch.rand(1, side, side // 64, 64).to(memory_format=layout)
     kernels = torch.rand(side, side, 1, 1).to(memory_format=layout)
-    return lambda: nn.functional.conv2d(pixels, kernels)
+    # One value, so that fetching the others from a GPU is not measured.
+    return lambda: nn.functional.conv2d(pixels, kernels)[0, 0, 0, 0].item()
 
 
 def prepare(case, layout):
@@ -60,7 +62,7 @@ def prepare(case, layout):
     @torch.no_grad()
     def forward():
         features = trained(frozen(xs))
-        return features if work == "features" else head(features)
+        return (features if work == "features" else head(features)).cpu()
 
     if work != "step":
         return forward
@@ -98,11 +100,13 @@ def say(message):
 
 
 def main():
-    layout, threads, case = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+    device, layout, threads, case = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+    torch.set_default_device(device)
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     run = prepare(case, getattr(torch, layout))
-    say({"ready": f"PyTorch {torch.__version__}"})
+    name = f", on {torch.cuda.get_device_name()}" if device == "cuda" else ""
+    say({"ready": f"PyTorch {torch.__version__}{name}"})
     for _ in sys.stdin:
         start = time.perf_counter()
         run()

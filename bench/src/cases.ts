@@ -90,6 +90,30 @@ export const CASES: readonly Case[] = [
   },
 ];
 
+/** The same product, large enough to fill a GPU. */
+export const GPU_GEMM: Case = { ...GEMM, size: 4096 };
+
+/** With batches that fill a GPU. */
+export const GPU_CASES: readonly Case[] = [
+  {
+    ...defaults,
+    name: 'features-64',
+    title: 'Features to block5_pool, 224 px, batch 64',
+    work: 'features',
+    firstTrainedBlock: 6,
+    size: 224,
+    batch: 64,
+  },
+  {
+    ...defaults,
+    name: 'step-224-32',
+    title: 'Full training step, 224 px, batch 32',
+    work: 'step',
+    size: 224,
+    batch: 32,
+  },
+];
+
 /** Index of a block's first layer among those of the plan, the InputLayer first. */
 export function firstLayerOf(block: number): number {
   return block === 1 ? 1 : layersUpTo(`block${block - 1}_pool`).length;

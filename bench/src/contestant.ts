@@ -30,23 +30,34 @@ export interface Racer {
   end(): Promise<void>;
 }
 
-export function engineContestant(engine: EngineName): Contestant {
+/** @param needsGpu leaves the engine out where it finds no GPU. */
+export function engineContestant(engine: EngineName, needsGpu: boolean): Contestant {
   const script = fileURLToPath(new URL('engine-process.js', import.meta.url));
-  return { name: engine, command: process.execPath, args: [script, engine] };
+  return { name: engine, command: process.execPath, args: [script, engine, needsGpu ? 'gpu' : 'any'] };
 }
 
-export function pytorchContestants(python: string): Contestant[] {
+export type PyTorchDevice = 'cpu' | 'cuda';
+
+export function pytorchContestants(python: string, device: PyTorchDevice): Contestant[] {
   const script = fileURLToPath(new URL('../pytorch.py', import.meta.url));
   return [
-    { name: 'PyTorch', command: python, args: [script, 'contiguous_format'] },
-    { name: 'PyTorch, channels last', command: python, args: [script, 'channels_last'] },
+    { name: 'PyTorch', command: python, args: [script, device, 'contiguous_format'] },
+    { name: 'PyTorch, channels last', command: python, args: [script, device, 'channels_last'] },
   ];
 }
 
-/** The first of these Pythons that has PyTorch, or null. */
-export async function findPyTorch(candidates: readonly string[]): Promise<string | null> {
+const FINDS_DEVICE: Record<PyTorchDevice, string> = {
+  cpu: 'import torch',
+  cuda: 'import torch; torch.empty(1, device="cuda")',
+};
+
+/** The first of these Pythons that has a PyTorch for the device, or null. */
+export async function findPyTorch(
+  candidates: readonly string[],
+  device: PyTorchDevice,
+): Promise<string | null> {
   for (const python of candidates) {
-    const child = spawn(python, ['-c', 'import torch'], { stdio: 'ignore' });
+    const child = spawn(python, ['-c', FINDS_DEVICE[device]], { stdio: 'ignore' });
     const code = await new Promise((resolve) => {
       child.once('error', () => resolve(null));
       child.once('exit', resolve);

@@ -1,7 +1,7 @@
 /**
  * One case on one engine, in a process of its own, so that its peak of memory is its own.
  *
- * Started as `engine-process.js ENGINE THREADS CASE_AS_JSON`. Speaks the protocol of contestant.ts.
+ * Started as `engine-process.js ENGINE DEVICE THREADS CASE_AS_JSON`, DEVICE one of gpu (refuse to run without one) and any. Speaks the protocol of contestant.ts.
  */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -29,9 +29,10 @@ function say(message: Message): void {
 }
 
 async function start(): Promise<Prepared | null> {
-  const [engine, threads, benchCase] = process.argv.slice(2) as [EngineName, string, string];
+  const [engine, device, threads, benchCase] = process.argv.slice(2) as [EngineName, string, string, string];
   try {
-    return await prepare(engine, Number(threads), JSON.parse(benchCase) as Case);
+    const settings = { threads: Number(threads), needsGpu: device === 'gpu' };
+    return await prepare(engine, settings, JSON.parse(benchCase) as Case);
   } catch (error) {
     if (!(error instanceof AppError) || !CANNOT.includes(error.code)) throw error;
     say({ cannot: error.message });

@@ -45,6 +45,7 @@ export function rowsOf(race: Race, peakGigaflops: number): string[] {
     return row([
       benchCase.title,
       contestant,
+      digits(1000 / middle),
       `${digits(middle)} (${digits(Math.min(...perPicture))} to ${digits(Math.max(...perPicture))})`,
       ratio === null ? '' : ratio.toFixed(2),
       `${Math.round((gigaflops / peakGigaflops) * 100)} %`,
@@ -58,12 +59,13 @@ export function table(races: readonly Race[], peakGigaflops: number): string {
     row([
       'Case',
       'Engine',
+      'pictures per second',
       'ms per picture (least to most)',
       "of PyTorch's time",
       'of GEMM peak',
       'peak memory',
     ]),
-    row(['---', '---', '---:', '---:', '---:', '---:']),
+    row(['---', '---', '---:', '---:', '---:', '---:', '---:']),
     ...races.flatMap((race) => rowsOf(race, peakGigaflops)),
   ].join('\n');
 }
@@ -102,6 +104,6 @@ function row(cells: readonly string[]): string {
   return `| ${cells.join(' | ')} |`;
 }
 
-function digits(milliseconds: number): string {
-  return milliseconds.toFixed(milliseconds < 20 ? 1 : 0);
+function digits(value: number): string {
+  return value.toFixed(value < 20 ? 1 : 0);
 }

@@ -1,5 +1,5 @@
 import type { JobRequest, Plan } from '@headstart/contracts';
-import { prefixCompilerOf, selectEngine, type EngineName } from '@headstart/engines';
+import { type EngineName, type EngineSettings, prefixCompilerOf, selectEngine } from '@headstart/engines';
 import { buildNetwork, loadBaseWeights, type Network } from '@headstart/training';
 import { resolvePlan } from '@headstart/training/plan';
 import * as tf from '@tensorflow/tfjs-core';
@@ -18,19 +18,22 @@ export interface Prepared {
 }
 
 /** Starts an engine and makes ready what the case needs, the way the worker does. @throws AppError if the engine cannot. */
-export async function prepare(engine: EngineName, threads: number, benchCase: Case): Promise<Prepared> {
+export async function prepare(
+  engine: EngineName,
+  settings: EngineSettings,
+  benchCase: Case,
+): Promise<Prepared> {
   const { work, firstBlock } = benchCase;
-  const runtime = await selectEngine(engine, { trainsConvolutions: work === 'step' }, { threads });
-  const description = Object.entries(runtime.versions)
-    .map(([part, version]) => `${part} ${version}`)
-    .join(', ');
+  const runtime = await selectEngine(engine, { trainsConvolutions: work === 'step' }, settings);
+  const versions = Object.entries(runtime.versions).map(([part, version]) => `${part} ${version}`);
+  const description = [...versions, `on ${runtime.device}`].join(', ');
   if (work === 'gemm') return { description, run: gemm(benchCase.size) };
 
   const plan = resolvePlan(requestOf(benchCase), { classes: CLASSES });
   const nothingToFetch = () => Promise.reject(new Error('Random weights come from no file.'));
   const weights = await loadBaseWeights(plan, { fetchFile: nothingToFetch, imagenetFile: nothingToFetch });
   const network = buildNetwork(plan, weights);
-  if (work === 'features') return { description, run: features(engine, plan, network, benchCase) };
+  if (work === 'features') return { description, run: await features(engine, plan, network, benchCase) };
   const firstLayer = firstLayerOf(firstBlock);
   const inputShape = plan.layers[firstLayer - 1]!.outputShape as number[];
   const xs = tf.tidy(() => {
@@ -64,20 +67,23 @@ function requestOf({ work, size, batch, firstTrainedBlock, learningRate }: Case)
 function gemm(side: number): () => Promise<void> {
   const [a, b] = [1, 2].map((seed) => tf.randomUniform<tf.Rank.R2>([side, side], 0, 1, 'float32', seed));
   return async () => {
-    const product = tf.matMul(a!, b!);
-    await product.data();
-    product.dispose();
+    // One value, so that fetching the others from a GPU is not measured.
+    const corner = tf.tidy(() => tf.slice(tf.matMul(a!, b!), [0, 0], [1, 1]));
+    await corner.data();
+    corner.dispose();
   };
 }
 
 /** As the feature phase does it: the prefix compiled where the engine can, pictures in, values out. */
-function features(
+async function features(
   engine: EngineName,
   plan: Plan,
   network: Network,
   { size, batch, firstTrainedBlock }: Case,
-): () => Promise<void> {
-  const values = tf.tidy(() => tf.randomUniform([size, size, 3], 0, 255, 'float32', 1).dataSync<'float32'>());
+): Promise<() => Promise<void>> {
+  const picture = tf.randomUniform([size, size, 3], 0, 255, 'float32', 1);
+  const values = await picture.data<'float32'>();
+  picture.dispose();
   const pictures = Array<Float32Array>(batch).fill(values);
   const prefix = openPrefix(plan, network, firstLayerOf(firstTrainedBlock), prefixCompilerOf(engine));
   return async () => void (await prefix.run(pictures));

@@ -3,11 +3,13 @@
  *
  *   npm run test:ops -- ENGINE [--grep TEXT] [--SETTING VALUE ...]
  *
- * Settings are those of the engine's start, such as `--nchwc off`. Ends with code 1 where a test fails.
+ * Settings are those of the engine's start, such as `--nchwc off`. `gpu` instead of an engine runs it on every engine that finds a
+ * GPU, and says why others are left out. Ends with code 1 where a test fails.
  *
  * Suite and engine are bundled into one file, so that there is one tfjs-core: the suite reaches into its modules, and
  * Node would give the engine another copy of it.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,6 +18,8 @@ import { rolldown } from 'rolldown';
 import type { EngineSettings, runSuite } from './suite.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+const GPU_ENGINES = ['tensorflow', 'webgpu'];
 
 const BUNDLED = /^(@tensorflow\/(?!tfjs-backend-wasm)|@headstart\/|seedrandom|virtual:)/;
 
@@ -68,6 +72,18 @@ function parseArguments([engine, ...rest]: string[]): Arguments {
   }
   return { engine, grep, settings };
 }
+
+/** Each engine in a process of its own. @returns whether every test passed. */
+function runOnGpus(rest: string[]): boolean {
+  const codes = GPU_ENGINES.map((name) => {
+    const args = [...process.execArgv, fileURLToPath(import.meta.url), name, '--needsGpu', '1', ...rest];
+    return spawnSync(process.execPath, args, { stdio: 'inherit' }).status;
+  });
+  return codes.every((code) => code === 0);
+}
+
+const [first, ...rest] = process.argv.slice(2);
+if (first === 'gpu') process.exit(runOnGpus(rest) ? 0 : 1);
 
 const { engine, grep, settings } = parseArguments(process.argv.slice(2));
 const suite = (await import(pathToFileURL(await bundle(engine)).href)) as { runSuite: typeof runSuite };

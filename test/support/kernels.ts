@@ -34,6 +34,11 @@ export function fillingsFor({ isFiniteOnly }: Configuration, ...fillings: Fillin
   );
 }
 
+/** How many cases are tried: fewer where almost each is another program to compile. */
+export function runsFor({ engine }: Configuration, count: number): number {
+  return engine === 'webgpu' ? Math.ceil(count / 4) : count;
+}
+
 /** Mulberry32. */
 function generator(seed: number): () => number {
   let state = seed;

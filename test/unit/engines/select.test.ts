@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { readBuild } from '../../../packages/engines/src/tensorflow/build.js';
 import { tensorflow } from '../../../packages/engines/src/tensorflow/index.js';
+import { webgpu } from '../../../packages/engines/src/webgpu/index.js';
 import { execFileAsync } from '../../../scripts/src/processes.js';
 
 const build = readBuild();
@@ -27,7 +28,7 @@ describe('selectEngine', () => {
     await expect(selectEngine('wasm', { trainsConvolutions: true })).rejects.toMatchObject({
       code: 'engine_cannot_train',
       retryable: false,
-      details: { engine: 'wasm', enginesThatCan: ['tensorflow', 'onnxruntime'] },
+      details: { engine: 'wasm', enginesThatCan: ['tensorflow', 'webgpu', 'onnxruntime'] },
     });
   });
 
@@ -45,12 +46,12 @@ describe('selectEngine', () => {
   it.each([false, true])(
     'takes, on auto, a GPU where there is one, and else the fastest on the CPU (training convolutions: %s)',
     async (trainsConvolutions) => {
-      const hasGpu = await tensorflow.start({ needsGpu: true }).then(
-        () => true,
-        () => false,
+      const onGpu = await Promise.allSettled(
+        [tensorflow, webgpu].map(({ start }) => start({ needsGpu: true })),
       );
+      const first = onGpu.findIndex(({ status }) => status === 'fulfilled');
       const { engine } = await selectEngine('auto', { trainsConvolutions });
-      expect(engine).toBe(hasGpu ? 'tensorflow' : 'onnxruntime');
+      expect(engine).toBe(['tensorflow', 'webgpu'][first] ?? 'onnxruntime');
       expect(tf.getBackend()).toBe(engine);
     },
   );

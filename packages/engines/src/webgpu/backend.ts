@@ -16,8 +16,8 @@ export class CheckedBackend extends WebGPUBackend {
   private readonly isForced: boolean;
 
   /** @param isForced runs every kernel on the GPU; else tfjs computes on the CPU what is small and not on the GPU yet. */
-  constructor({ device, adapter }: OpenedGpu, isForced: boolean) {
-    super(device, adapter);
+  constructor({ device, info }: OpenedGpu, isForced: boolean) {
+    super(device, info);
     this.isForced = isForced;
     this.openScopes();
     void device.lost.then(({ message }) => {
@@ -38,14 +38,20 @@ export class CheckedBackend extends WebGPUBackend {
   }
 
   override uploadToGPU(dataId: object): void {
-    const { shape, dtype } = this.tensorMap.get(dataId);
+    const tensor = this.tensorMap.get(dataId);
+    const { shape, dtype } = tensor;
     const bytes = util.sizeFromShape(shape) * util.bytesPerElement(dtype === 'bool' ? 'int32' : dtype);
     const { maxStorageBufferBindingSize: limit } = this.device.limits;
     if (bytes > limit)
       throw new OutOfMemoryError(
         `A tensor of ${bytes} bytes is more than the ${limit} that this GPU takes at once.`,
       );
-    super.uploadToGPU(dataId);
+    if (bytes > 0) super.uploadToGPU(dataId);
+    else {
+      // No program may be given an empty buffer: one of 4 bytes stands for it, which nobody reads.
+      tensor.values ??= util.getTypedArrayFromDType(dtype as 'float32', 0);
+      tensor.resource ??= this.bufferManager.acquireBuffer(4, GPUBufferUsage.STORAGE);
+    }
   }
 
   override shouldExecuteOnCPU(inputs: TensorInfo[], sizeThreshold?: number): boolean {

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module';
-import { AppError, type Runtime } from '@headstart/contracts';
+import type { Runtime } from '@headstart/contracts';
 import * as tf from '@tensorflow/tfjs-core';
 import type { Engine, EngineSettings } from '../engine.js';
 import { type OpenedGpu, openGpu } from './dawn.js';
@@ -20,20 +20,19 @@ export const webgpu: Engine = {
 };
 
 async function startWebgpu(settings: WebgpuSettings = {}): Promise<Pick<Runtime, 'device' | 'versions'>> {
-  const gpu = (opened ??= await openGpu());
+  if (opened?.info.isFallbackAdapter && settings.needsGpu) opened = null;
+  const gpu = (opened ??= await openGpu(!settings.needsGpu));
   void gpu.device.lost.then(() => (opened = null));
-  if (settings.needsGpu && gpu.adapter.isFallbackAdapter)
-    throw new AppError('engine_unavailable', `${gpu.adapter.device} emulates a GPU on the CPU.`);
   const { CheckedBackend } = await import('./backend.js');
   const { registerKernels } = await import('./kernels/index.js');
   registerKernels();
   tf.removeBackend('webgpu');
   tf.registerBackend('webgpu', () => new CheckedBackend(gpu, settings.minimumSize === 0), 3);
   if (!(await tf.setBackend('webgpu'))) throw new Error('tfjs did not accept the backend.');
-  const { adapter } = gpu;
+  const { device, vendor, architecture, description } = gpu.info;
   return {
-    device: adapter.device || `${adapter.vendor} ${adapter.architecture}`,
-    versions: { tfjs: tf.version_core, dawn: versionOf('webgpu'), driver: adapter.description },
+    device: device || `${vendor} ${architecture}`,
+    versions: { tfjs: tf.version_core, webgpu: versionOf('webgpu'), driver: description },
   };
 }
 

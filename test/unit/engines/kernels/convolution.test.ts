@@ -8,6 +8,7 @@ import {
   type Filling,
   fillingsFor,
   runKernel,
+  runsFor,
   seeds,
   tensorOf,
 } from '../../../support/kernels.js';
@@ -138,7 +139,7 @@ describe.each(KERNEL_CONFIGURATIONS)('$label, like the cpu backend', (configurat
         await expectSameAsCpu(backend, () => compute(value));
         if (before !== null && isNative(value)) expect(nativeRuns()).toBeGreaterThan(before);
       }),
-      { numRuns: 100 },
+      { numRuns: runsFor(configuration, 100) },
     );
   }
 
@@ -271,7 +272,8 @@ describe.each(KERNEL_CONFIGURATIONS)('$label, like the cpu backend', (configurat
     }
   });
 
-  it('takes batches without a picture', async () => {
+  it('takes batches without a picture', async ({ skip }) => {
+    skip(backend === 'webgpu', 'tfjs convolves no empty batch there, and training has none');
     for (const name of ['Conv2D', 'FusedConv2D', 'Conv2DBackpropInput', 'Conv2DBackpropFilter']) {
       const [batch, filter] = [tf.zeros([0, 5, 4, 8]), [3, 3, 8, 8]];
       const attributes = { strides: [1, 1], dilations: [1, 1], pad: 'same', dataFormat: 'NHWC' };

@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { startEngine } from '../../../support/engines.js';
-import { type Content, contentOf, expectClose, tensorOf } from '../../../support/kernels.js';
+import { type Content, contentOf, expectClose, runsFor, tensorOf } from '../../../support/kernels.js';
 import { KERNEL_CONFIGURATIONS } from '../../../support/webgpu.js';
 
 /**
@@ -102,7 +102,7 @@ describe.each(KERNEL_CONFIGURATIONS)('$label', (configuration) => {
         const actual = await run(configuration.engine, program, seed);
         actual.forEach((content, index) => expectClose(content, expected[index]!));
       }),
-      { numRuns: 12 },
+      { numRuns: runsFor(configuration, 12) },
     );
   });
 });

@@ -27,7 +27,7 @@ export function registerKernels(): void {
         inputs: inputs as NamedTensorInfoMap,
         attrs: attributes as NamedAttrMap,
         backend,
-      }) as TensorInfo;
+      });
     unregisterKernel(name, 'webgpu');
     registerKernel({
       ...config,

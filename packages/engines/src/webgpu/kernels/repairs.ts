@@ -4,13 +4,16 @@ import {
   Bincount,
   Cumprod,
   Cumsum,
+  Fill,
   getKernel,
   Prod,
   Reverse,
+  Sum,
+  sumOutType,
   type TensorInfo,
   util,
 } from '@tensorflow/tfjs-core';
-import type { Kernel } from './kernel.js';
+import type { Kernel, KernelCall } from './kernel.js';
 
 /** What kernels of tfjs 4.22 get wrong, put right around them. */
 export const repairs: readonly Kernel[] = [
@@ -43,15 +46,29 @@ export const repairs: readonly Kernel[] = [
       return result;
     },
   })),
+  {
+    // It divides by the number of summands.
+    name: Sum,
+    run: (call, original) => {
+      const { shape, dtype } = call.inputs['x']!;
+      if (util.sizeFromShape(shape) > 0) return original(call);
+      return getKernel(Fill, 'webgpu').kernelFunc({
+        inputs: {},
+        backend: call.backend,
+        attrs: { shape: reducedShape(call), value: 0, dtype: sumOutType(dtype) },
+      }) as TensorInfo;
+    },
+  },
   // Prod forgets `keepDims` where it runs on the CPU; the others make a scalar a vector.
   ...[Prod, ArgMax, ArgMin].map((name): Kernel => ({
     name,
-    run: (call, original) => {
-      const { axis, keepDims } = call.attributes as { axis: number | number[]; keepDims?: boolean };
-      const { shape } = call.inputs['x']!;
-      const axes = util.parseAxisParam(axis, shape);
-      const reduced = shape.flatMap((side, index) => (!axes.includes(index) ? [side] : keepDims ? [1] : []));
-      return { ...original(call), shape: reduced };
-    },
+    run: (call, original) => ({ ...original(call), shape: reducedShape(call) }),
   })),
 ];
+
+function reducedShape({ inputs, attributes }: KernelCall): number[] {
+  const { axis, keepDims } = attributes as { axis: number | number[]; keepDims?: boolean };
+  const { shape } = inputs['x']!;
+  const axes = util.parseAxisParam(axis, shape);
+  return shape.flatMap((side, index) => (!axes.includes(index) ? [side] : keepDims ? [1] : []));
+}
