@@ -22,12 +22,11 @@ export function registerKernels(): void {
   areRegistered = true;
   for (const { name, run } of KERNELS) {
     const config = getKernel(name, 'webgpu');
-    const original = ({ inputs, attributes, backend }: KernelCall) =>
-      config.kernelFunc({
-        inputs: inputs as NamedTensorInfoMap,
-        attrs: attributes as NamedAttrMap,
-        backend,
-      });
+    // Each of these has one output.
+    const original = ({ inputs, attributes, backend }: KernelCall): TensorInfo => {
+      const call = { inputs: inputs as NamedTensorInfoMap, attrs: attributes as NamedAttrMap, backend };
+      return [config.kernelFunc(call)].flat()[0]!;
+    };
     unregisterKernel(name, 'webgpu');
     registerKernel({
       ...config,
