@@ -135,6 +135,7 @@ describe('a published model', () => {
       'curves.svg',
       'dataset-report.json',
       'model/model.json',
+      'model/model.h5',
       'checkpoints/epoch-0004/weights.bin',
     ])
       expect(paths).toContain(name);

@@ -9,8 +9,10 @@ import '@tensorflow/tfjs-backend-cpu';
 import { buildNetwork } from '@headstart/training';
 import h5wasm from 'h5wasm/node';
 import { expect, it } from 'vitest';
+import { writeKerasFile } from '../../packages/training/src/keras-file.js';
 import {
   drawPicture,
+  EXPORTED_CASES,
   KERAS_FIXTURES,
   orderOf,
   PICTURES,
@@ -41,7 +43,10 @@ it('records what Keras computes', async () => {
   }
 });
 
-/** inputs.json: plans, labels and orders; pictures-SIZE.bin: RGB bytes, train then val; weights.h5: the values that every run starts from. */
+/**
+ * inputs.json: plans, labels and orders; pictures-SIZE.bin: RGB bytes, train then val; weights.h5: the values that every
+ * run starts from; CASE.h5: a model as Headstart writes it for Keras.
+ */
 async function writeInputs(folder: string): Promise<void> {
   const cases = Object.fromEntries(
     Object.keys(TRAINING_CASES).map((name) => {
@@ -74,6 +79,7 @@ async function writeInputs(folder: string): Promise<void> {
           dtype: '<f4',
         });
     }
+    if (EXPORTED_CASES.includes(name)) await writeKerasFile(join(folder, `${name}.h5`), network);
     network.dispose();
   }
   file.close();

@@ -21,15 +21,35 @@ POOLINGS = {
 
 def record(inputs: Path, fixtures: Path) -> None:
     described = json.loads((inputs / "inputs.json").read_text())
-    results = {}
+    results, layouts = {}, {}
     with h5py.File(inputs / "weights.h5") as weights:
         for name, case in described["cases"].items():
             data = data_of(inputs, case["plan"], described["labels"])
             results[name] = run_case(case, weights[name], data)
+            exported = inputs / f"{name}.h5"
+            if exported.exists():
+                unscaled = model_of(case["plan"], weights[name], 1)
+                layouts[name] = open_exported(exported, unscaled, data["val"][0])
             if name == "small-similar":
                 base = base_of(case["plan"], weights[name])
                 write_json(fixtures / "features.json", features_of(base, data["train"][0][:FEATURE_PICTURES]))
     write_json(fixtures / "training.json", results)
+    write_json(fixtures / "exported.json", layouts)
+
+
+def open_exported(path: Path, expected: keras.Model, xs: np.ndarray) -> dict:
+    """Opens a model that Headstart wrote, and holds it to the same predictions. Returns what the file says of itself."""
+    opened = keras.models.load_model(path, compile=False)
+    np.testing.assert_allclose(opened.predict(xs, verbose=0), expected.predict(xs, verbose=0), rtol=0, atol=1e-6)
+    with h5py.File(path) as file:
+        weights = file["model_weights"]
+        return {
+            "config": json.loads(file.attrs["model_config"]),
+            "layers": {
+                layer: {name: weights[layer][name].shape for name in weights[layer].attrs["weight_names"]}
+                for layer in weights.attrs["layer_names"]
+            },
+        }
 
 
 def data_of(inputs: Path, plan: dict, labels: dict) -> dict:
@@ -76,13 +96,20 @@ def load(model: keras.Model, weights: h5py.Group) -> None:
             layer.set_weights([weights[layer.name]["kernel"][:], weights[layer.name]["bias"][:]])
 
 
-def model_of(plan: dict, weights: h5py.Group, pictures: np.ndarray) -> tuple[keras.Model, float]:
-    """Base and head; the head's scale is one over the deviation of the pictures' pooled features."""
+def pooled_base(plan: dict, weights: h5py.Group) -> keras.Model:
     base = base_of(plan, weights)
-    pooled = POOLINGS[plan["pooling"]](name="pooled")(base.output)
-    features = keras.Model(base.input, pooled).predict(pictures, verbose=0)
-    scale = 1 / np.std(features.astype(np.float64))
-    x = keras.layers.Rescaling(scale)(pooled)
+    return keras.Model(base.input, POOLINGS[plan["pooling"]](name="pooled")(base.output))
+
+
+def scale_of(plan: dict, weights: h5py.Group, pictures: np.ndarray) -> float:
+    """One over the deviation of the pictures' pooled features."""
+    return 1 / np.std(pooled_base(plan, weights).predict(pictures, verbose=0).astype(np.float64))
+
+
+def model_of(plan: dict, weights: h5py.Group, scale: float) -> keras.Model:
+    """Base and head."""
+    pooled = pooled_base(plan, weights)
+    x = keras.layers.Rescaling(scale)(pooled.output)
     for index, layer in enumerate(plan["head"]):
         assert layer["dropout"] == 0
         x = keras.layers.Dense(
@@ -92,15 +119,16 @@ def model_of(plan: dict, weights: h5py.Group, pictures: np.ndarray) -> tuple[ker
             name=f"head_dense_{index + 1}",
         )(x)
     output = keras.layers.Dense(len(plan["classes"]), activation="softmax", name="predictions")(x)
-    model = keras.Model(base.input, output)
+    model = keras.Model(pooled.input, output)
     load(model, weights)
-    return model, scale
+    return model
 
 
 def run_case(case: dict, weights: h5py.Group, data: dict) -> dict:
     plan, orders = case["plan"], case["orders"]
     xs, targets = data["train"]
-    model, scale = model_of(plan, weights, xs)
+    scale = scale_of(plan, weights, xs)
+    model = model_of(plan, weights, scale)
     settings = plan["training"]
     given = settings["classWeights"] or {}
     class_weights = {index: given.get(name, 1.0) for index, name in enumerate(plan["classes"])}

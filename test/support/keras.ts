@@ -67,6 +67,9 @@ export const TRAINING_CASES: Record<string, Omit<JobRequestInput, 'datasetUri'>>
   },
 };
 
+/** Those whose networks Keras is asked to open: every pooling, and heads of one and two layers. */
+export const EXPORTED_CASES = ['small-similar', 'small-different', 'every setting'];
+
 export function planOfCase(name: string): Plan {
   const { model, training, ...request } = TRAINING_CASES[name]!;
   const parsed = JobRequest.parse({

@@ -3,12 +3,14 @@ import { dirname, join } from 'node:path';
 import type { Prediction } from '@headstart/contracts';
 import { io } from '@tensorflow/tfjs-core';
 import { curvesSvg } from './curves.js';
+import { writeKerasFile } from './keras-file.js';
 import { confusionMatrix, jsonLines, metricsCsv } from './metrics.js';
 import { BGR_MEANS } from './preprocess.js';
 import type { TrainedRun } from './run.js';
 
 /** Size of one shard of the model's weights: what tfjs itself writes, and what browsers cache. */
 const SHARD_BYTES = 4 * 1024 * 1024;
+const KERAS_FILE = 'model/model.h5';
 
 /**
  * Writes what a finished run leaves: the model, its labels, its metrics.
@@ -36,7 +38,8 @@ export async function exportRun(run: TrainedRun, directory: string): Promise<str
     await mkdir(dirname(join(directory, path)), { recursive: true });
     await writeFile(join(directory, path), content);
   }
-  return [...files.keys()];
+  await writeKerasFile(join(directory, KERAS_FILE), run.network);
+  return [...files.keys(), KERAS_FILE];
 }
 
 /** labels.json: what the model's outputs mean, and what its input must be. */

@@ -232,6 +232,7 @@ describe('exportRun', () => {
       'confusion-matrix.json',
       'predictions.jsonl',
       'curves.svg',
+      'model/model.h5',
     ]);
     const read = (name: string) => readFile(join(folder, name), 'utf8');
     expect(
