@@ -1,7 +1,14 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Configuration, countNativeRuns, startEngine } from '../../../support/engines.js';
-import { expectSameAsCpu, fillingsFor, runKernel, seeds, tensorOf } from '../../../support/kernels.js';
+import {
+  expectSameAsCpu,
+  fillingsFor,
+  runKernel,
+  runsFor,
+  seeds,
+  tensorOf,
+} from '../../../support/kernels.js';
 import { KERNEL_CONFIGURATIONS } from '../../../support/webgpu.js';
 
 const sides = fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constantFrom(1, 8, 16, 0));
@@ -77,6 +84,7 @@ describe.each(KERNEL_CONFIGURATIONS)('$label, like the cpu backend', (configurat
             ),
           ),
       ),
+      { numRuns: runsFor(configuration, 100) },
     );
   });
 });
