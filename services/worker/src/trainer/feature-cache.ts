@@ -44,7 +44,7 @@ function openShared(
   storage: Assignment['storage'],
 ): { stores: Stores; segments: SharedSegments } {
   // The operator's own place, like CACHE_DIR: not held to what jobs may read.
-  const fileRoots = uri.startsWith('file:') ? [dirname(fileURLToPath(`${uri}.`))] : [];
+  const fileRoots = uri.startsWith('file:') ? [dirname(fileURLToPath(uri))] : [];
   const stores = createStores({ ...storage, fileRoots });
   const store = stores.open(uri);
   return {
