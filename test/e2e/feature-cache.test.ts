@@ -150,17 +150,12 @@ describe.skipIf(missing)('397 photographs at 224 pixels, up to block5_pool', () 
       expect(job.error).toBeNull();
       const found = await logOf(worker, id, 'features are at hand');
       expect(found).toMatchObject(seed === 1 ? { hits: 0, misses: 397 } : { hits: 397, misses: 0 });
-      seconds.push((Number(found['time']) - Date.parse(job.startedAt!)) / 1000);
-      console.log(
-        worker.logs
-          .filter((l) => l['jobId'] === id)
-          .map(
-            (l) =>
-              `${Number(l['time']) - Date.parse(job.startedAt!)} ${l.msg} ${JSON.stringify(l['line'] ?? '')}`,
-          )
-          .join('\n'),
-        job.metrics[0],
+      const { trainerPid } = await logOf(worker, id, 'attempt started');
+      // The next job is for a worker that has waited, not for one that has ended another just now.
+      await worker.waitForLog(
+        (line) => line.msg === 'a trainer is ready' && line['trainerPid'] !== trainerPid,
       );
+      seconds.push((Number(found['time']) - Date.parse(job.startedAt!)) / 1000);
     }
     const [first, second] = seconds as [number, number];
     console.log(`from pick-up to the first epoch: ${first.toFixed(1)} s, then ${second.toFixed(2)} s`);

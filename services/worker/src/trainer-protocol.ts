@@ -3,6 +3,7 @@
  *
  *   supervisor                      trainer
  *   prepare ----------------------> loads its engine; at most once, and left out where there is no time for it
+ *         <------------------------ ready
  *   start ------------------------> works
  *         <------------------------ runtime, plan, history, progress, epoch, artifacts, log: any number, in their order
  *   stop, interrupt --------------> aborts
@@ -74,6 +75,8 @@ export const ToTrainer = z.discriminatedUnion('type', [
 export type ToTrainer = z.infer<typeof ToTrainer>;
 
 export const FromTrainer = z.discriminatedUnion('type', [
+  /** What `prepare` asked for is loaded, or will not load. */
+  z.object({ type: z.literal('ready') }),
   z.object({ type: z.literal('runtime'), runtime: Runtime }),
   /** The plan with the data set's classes. */
   z.object({ type: z.literal('plan'), plan: Plan }),

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { Logger } from 'pino';
 import type { EngineChoice, ToTrainer } from '../trainer-protocol.js';
 
 const TRAINER = fileURLToPath(new URL('../trainer/main.js', import.meta.url));
@@ -14,7 +15,7 @@ export interface Reserve {
   close(): void;
 }
 
-export function createReserve(): Reserve {
+export function createReserve(logger: Logger): Reserve {
   let waiting: { child: ChildProcess; choice: string } | null = null;
   let isClosed = false;
 
@@ -38,6 +39,7 @@ export function createReserve(): Reserve {
       waiting = { child, choice: JSON.stringify(choice) };
       // Ended by itself, it is as if it had never been: the next trainer is started when it is needed.
       child.on('error', () => undefined);
+      child.once('message', () => logger.debug({ trainerPid: child.pid }, 'a trainer is ready'));
       child.send({ type: 'prepare', ...choice } satisfies ToTrainer, () => undefined);
     },
     close() {

@@ -15,7 +15,10 @@ const STOP_WITHIN_MS = 30_000;
 /** Lines of a crashed trainer's stderr that its error quotes. */
 const STDERR_LINES = 20;
 
-export type TrainerReport = Exclude<FromTrainer, { type: 'done' | 'failed' | 'interrupted' | 'log' }>;
+export type TrainerReport = Exclude<
+  FromTrainer,
+  { type: 'ready' | 'done' | 'failed' | 'interrupted' | 'log' }
+>;
 
 export type Outcome = { type: 'done' } | { type: 'failed'; error: AppError } | { type: 'interrupted' };
 
@@ -75,6 +78,8 @@ export function startTrainer(
       case 'interrupted':
         last = message;
         killLater();
+        break;
+      case 'ready':
         break;
       case 'log':
         logger[message.level](message.fields, message.message);

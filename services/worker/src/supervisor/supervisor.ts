@@ -53,7 +53,7 @@ export async function startSupervisor(config: WorkerConfig, logger: Logger): Pro
   const jobs = createJobQueue(redis, prefix);
   const webhooks = createWebhookQueue(redis, prefix);
   const channel = createCancelChannel(redis, prefix);
-  const reserve = createReserve();
+  const reserve = createReserve(logger);
   const parts: SupervisorParts = {
     config,
     redis,

@@ -29,7 +29,10 @@ function main(): void {
     const message = ToTrainer.parse(raw);
     switch (message.type) {
       case 'prepare':
-        prepared = Promise.allSettled([startEngine(message, { trainsConvolutions: false }), loadH5Library()]);
+        prepared = Promise.allSettled([
+          startEngine(message, { trainsConvolutions: false }),
+          loadH5Library(),
+        ]).then(() => say({ type: 'ready' }));
         break;
       case 'start':
         plan = message.assignment.plan;
