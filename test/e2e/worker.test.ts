@@ -183,7 +183,8 @@ describe('a running job', () => {
       Array.from({ length: LONG.epochs }, (_, i) => i + 1),
     );
     const resumed = await second.waitForLog(({ msg }) => msg === 'going on from a checkpoint');
-    expect(resumed['epochs']).toBeGreaterThanOrEqual(3);
+    // The third may have been on its way up when it was reported.
+    expect(resumed['epochs']).toBeGreaterThanOrEqual(2);
   });
 
   it('goes back to the queue on SIGTERM, and another worker goes on from its checkpoint', async () => {
@@ -257,7 +258,7 @@ describe('a running job', () => {
 
   it('ends at once with its worker on a second signal', async () => {
     const worker = await deployment.startWorker();
-    // An epoch of this one takes seconds: the first signal alone would wait for its end.
+    // A step of this one takes long: the first signal alone would wait for its end.
     const { id } = await deployment.post({
       model: { inputSize: 224, featureLayer: 'block1_pool' },
       training: { epochs: 2, augmentation: { flip: true } },

@@ -17,6 +17,8 @@ export interface Service {
   waitForLog(matches: (line: LogLine) => boolean, timeoutMs?: number): Promise<LogLine>;
   /** Sends a signal to the service's own process, not to its children. */
   signal(signal: NodeJS.Signals): void;
+  /** Sends a signal to the service and its children at once. */
+  signalAll(signal: NodeJS.Signals): void;
   /** Resolves when the service's own process has ended. */
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 }
@@ -86,6 +88,7 @@ function startService(script: string, env: Record<string, string>): Service {
     logs,
     ended,
     signal: (signal) => void child.kill(signal),
+    signalAll: (signal) => void process.kill(-pid, signal),
     async waitForLog(matches, timeoutMs = 60_000) {
       const deadline = AbortSignal.timeout(timeoutMs);
       const failed = (why: string) =>

@@ -80,10 +80,12 @@ export async function trainDrawn(plan: Plan, options: Partial<TrainOptions> = {}
     resumeFrom: null,
     signal: never,
     interrupt: never,
+    finish: never,
     onPhase: () => undefined,
     onProgress: () => undefined,
     onFeatures: () => undefined,
-    onEpoch: () => Promise.resolve(),
+    onEpoch: () => undefined,
+    onCheckpoint: () => Promise.resolve(),
     ...options,
   });
 }

@@ -209,6 +209,9 @@ export const TrainingRequest = z
     featurePrecision: FeaturePrecision.optional(),
     seed: z.int().min(0).max(0xffffffff).optional(),
     maxDurationSeconds: z.int().min(1).optional(),
+    checkpointEverySeconds: z.int().min(1).max(86_400).optional().meta({
+      description: 'A checkpoint is saved behind every epoch, and within one this often; 300 by default.',
+    }),
   })
   .meta({ id: 'TrainingRequest' });
 export type TrainingRequest = z.infer<typeof TrainingRequest>;

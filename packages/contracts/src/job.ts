@@ -52,6 +52,17 @@ export type Artifacts = z.infer<typeof Artifacts>;
 
 const Timestamp = z.iso.datetime();
 
+/** A checkpoint in the object store. */
+export const JobCheckpoint = z
+  .object({
+    epoch: z.int().meta({ description: 'Epochs finished, over all stages.' }),
+    step: z.int().meta({ description: 'Steps of the next one that it has; 0 between two epochs.' }),
+    uri: z.string().meta({ description: 'Its folder.' }),
+    at: Timestamp.meta({ description: 'When it was last known to be whole.' }),
+  })
+  .meta({ id: 'JobCheckpoint' });
+export type JobCheckpoint = z.infer<typeof JobCheckpoint>;
+
 /** What `GET /jobs/:id` answers. */
 export const Job = z
   .object({
@@ -64,6 +75,18 @@ export const Job = z
     plan: Plan,
     artifacts: Artifacts.nullable().meta({ description: 'Null until a file has been published.' }),
     error: JobError.nullable(),
+    checkpoint: JobCheckpoint.nullable().meta({
+      description:
+        'The newest one, from which another attempt would go on. Epochs are reported at once, so `metrics` may be ahead of it.',
+    }),
+    checkpointError: JobError.nullable().meta({
+      description:
+        'Why the latest checkpoint is not in the object store, as long as it is not. Training goes on, and it is tried again.',
+    }),
+    warnings: z.array(z.string()).meta({
+      description:
+        'What went otherwise than it should, such as a checkpoint that was damaged; the latest 20.',
+    }),
     attempts: z.int().meta({ description: 'How often a worker has started the job.' }),
     engine: z.string().nullable(),
     device: z.string().nullable(),

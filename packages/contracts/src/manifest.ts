@@ -19,11 +19,15 @@ export const Manifest = z.object({
   version: z.literal(1),
   jobId: z.string(),
   createdAt: z.iso.datetime(),
-  attempt: z.int(),
+  attempt: z.int().meta({ description: 'The one that published; all files are its own.' }),
   files: z.array(ManifestFile),
   exportedEpoch: z.int().meta({ description: 'The epoch whose weights the model has.' }),
   weightsDigest: z.string().meta({ description: 'SHA-256 of the base weights that training started from.' }),
   datasetDigest: z.string(),
+  stateDigest: z.string().meta({
+    description:
+      'SHA-256 over weights, optimizer and metrics (without timings) behind the last epoch: the same for two runs that are the same bit for bit.',
+  }),
   seed: z.int(),
   runtime: Runtime,
   features: z.array(FeatureUse).meta({

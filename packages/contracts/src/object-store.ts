@@ -51,6 +51,11 @@ export interface ObjectStore {
    */
   write(key: string, body: ObjectBody, options?: WriteOptions): Promise<boolean>;
   /**
+   * Copies an object within the folder without bringing it here, in place of what has the other key.
+   * @throws AppError storage_not_found where there is nothing to copy.
+   */
+  copy(from: string, to: string): Promise<void>;
+  /**
    * A URL with which anyone can GET the object for `expiresInSeconds`, ranges included, without credentials. Nothing is asked of
    * the store: whether the object exists shows when the URL is used.
    * @returns null where the store has no such URLs, as a folder on a disk.

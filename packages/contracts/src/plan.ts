@@ -97,6 +97,7 @@ export const Plan = z
       featurePrecision: FeaturePrecision,
       seed: z.int(),
       maxDurationSeconds: z.int().nullable(),
+      checkpointEverySeconds: z.int(),
     }),
     notes: z.array(z.string()).meta({
       description: 'What a user should know before it runs, for example that random weights stay frozen.',

@@ -1,4 +1,13 @@
-import type { Artifacts, EpochMetrics, JobRequest, Plan, Runtime, WebhookEvent } from '@headstart/contracts';
+import type {
+  Artifacts,
+  EpochMetrics,
+  JobCheckpoint,
+  JobError,
+  JobRequest,
+  Plan,
+  Runtime,
+  WebhookEvent,
+} from '@headstart/contracts';
 import type { Job } from 'bullmq';
 
 /** What a job carries through the queue: with BullMQ's own fields the only record of it while it lives. */
@@ -15,6 +24,9 @@ export interface JobPayload {
   metrics: EpochMetrics[];
   runtime: Runtime | null;
   artifacts: Artifacts | null;
+  checkpoint?: JobCheckpoint | null;
+  checkpointError?: JobError | null;
+  warnings?: string[];
   /** ISO time of the first cancel request, which stays set whatever becomes of the job. */
   canceledAt: string | null;
   /** ISO time at which a worker first started the job: BullMQ's own `processedOn` is of the last start. */

@@ -15,7 +15,7 @@ import { sizedBody } from './body.js';
 import { fileError, isMissing } from './file-errors.js';
 import { checkRealPath } from './file-roots.js';
 import { foldersIn, walkFiles } from './file-walk.js';
-import { writeAtomically } from './file-write.js';
+import { linkAtomically, writeAtomically } from './file-write.js';
 import { guardStream } from './guarded-stream.js';
 import { readAll } from './read-bytes.js';
 
@@ -100,6 +100,17 @@ export class FileStore implements ObjectStore {
       return await writeAtomically(path, sized, options);
     } catch (error) {
       throw this.#error(error, this.uriOf(key), options.signal);
+    }
+  }
+
+  async copy(from: string, to: string): Promise<void> {
+    const [source, target] = [this.#pathOf(from), this.#pathOf(to)];
+    try {
+      await this.#check(source);
+      await this.#check(target);
+      await linkAtomically(source, target);
+    } catch (error) {
+      throw fileError(error, this.uriOf(from));
     }
   }
 

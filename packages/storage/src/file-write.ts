@@ -6,6 +6,10 @@ import type { SizedBody } from './body.js';
 
 const TEMPORARY_NAME = /^\.headstart-[0-9a-f-]{36}\.tmp$/;
 
+function temporaryName(): string {
+  return `.headstart-${randomUUID()}.tmp`;
+}
+
 /** True of a file that is being written, or was when its writer died: it is no object yet. */
 export function isTemporaryName(name: string): boolean {
   return TEMPORARY_NAME.test(name);
@@ -24,7 +28,7 @@ export async function writeAtomically(
 ): Promise<boolean> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true });
-  const temporary = join(folder, `.headstart-${randomUUID()}.tmp`);
+  const temporary = join(folder, temporaryName());
   try {
     await writeDurably(temporary, body, options.signal);
     if (options.onlyIfAbsent) {
@@ -34,6 +38,24 @@ export async function writeAtomically(
     return true;
   } finally {
     // Gone already after a rename; after a link it is the second name of the file.
+    await rm(temporary, { force: true });
+  }
+}
+
+/**
+ * Gives a file a second name, in place of what has that name. No file is ever written to in place, so both stay what
+ * they are whatever becomes of the other.
+ */
+export async function linkAtomically(from: string, to: string): Promise<void> {
+  const folder = dirname(to);
+  await mkdir(folder, { recursive: true });
+  const temporary = join(folder, temporaryName());
+  try {
+    await link(from, temporary);
+    await rename(temporary, to);
+    await syncFolder(folder);
+  } finally {
+    // Still there where both are the same file already: then rename(2) does nothing.
     await rm(temporary, { force: true });
   }
 }

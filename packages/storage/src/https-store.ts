@@ -80,6 +80,10 @@ export class HttpsStore implements ObjectStore {
     return Promise.reject(this.#refusal('written to'));
   }
 
+  copy(): Promise<void> {
+    return Promise.reject(this.#refusal('written to'));
+  }
+
   deleteAll(): Promise<void> {
     return Promise.reject(this.#refusal('deleted from'));
   }

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream';
 import {
+  CopyObjectCommand,
   DeleteObjectsCommand,
   GetObjectCommand,
   HeadObjectCommand,
@@ -101,6 +102,17 @@ export class S3Store implements ObjectStore {
   async write(key: string, body: ObjectBody, options: WriteOptions = {}): Promise<boolean> {
     const target = { bucket: this.#bucket, key: `${this.#prefix}${key}`, uri: this.uriOf(key) };
     return writeS3Object(this.#client, target, await sizedBody(body), options);
+  }
+
+  /** Up to S3's limit for one request, 5 GB. */
+  async copy(from: string, to: string): Promise<void> {
+    const { Bucket, Key } = this.#target(from);
+    const CopySource = [Bucket, ...Key.split('/')].map(encodeURIComponent).join('/');
+    try {
+      await this.#client.send(new CopyObjectCommand({ ...this.#target(to), CopySource }));
+    } catch (error) {
+      throw s3Error(error, this.uriOf(from));
+    }
   }
 
   async presignGet(key: string, expiresInSeconds: number): Promise<string> {

@@ -61,12 +61,14 @@ export function splitBatches(order: Uint32Array, batchSize: number): Uint32Array
 /**
  * Goes through batches with the next one being loaded while the current one is used: decoding runs beside the network.
  * The batches are disposed behind each use.
+ * @param end once it is aborted no further batch is begun; the first one always is.
  */
 export async function forEachBatch<Batch extends { dispose(): void }>(
   source: Loader<Batch>,
   batches: readonly Uint32Array[],
   epoch: number | null,
   use: (xs: Batch, indices: Uint32Array, step: number) => Promise<void>,
+  end?: AbortSignal,
 ): Promise<void> {
   const load = (step: number) => (step < batches.length ? source.load(batches[step]!, epoch) : undefined);
   let next = load(0);
@@ -82,6 +84,10 @@ export async function forEachBatch<Batch extends { dispose(): void }>(
       throw error;
     } finally {
       xs.dispose();
+    }
+    if (end?.aborted) {
+      (await next)?.dispose();
+      return;
     }
   }
 }

@@ -1,16 +1,25 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { EpochMetrics } from '@headstart/contracts';
+import type { EpochMetrics } from '@headstart/contracts';
 import * as tf from '@tensorflow/tfjs-core';
-import { type ArraySpec, type NamedArrays, packArrays, unpackArrays } from './arrays.js';
+import type { z } from 'zod';
+import { type NamedArrays, packArrays, unpackArrays } from './arrays.js';
+import { CheckpointIndex, readIndex, sha256, type StoredFile, writeIndex } from './checkpoint-index.js';
 import type { NamedVariable } from './network.js';
 
-/** Everything a run needs to go on behind an epoch as if it had never stopped. */
+/** What the steps of an epoch that is not over have come to. */
+export type RunningEpoch = NonNullable<CheckpointIndex['running']>;
+
+/** Everything a run needs to go on, behind an epoch or within one, as if it had never stopped. */
 export interface Checkpoint {
   /** Epochs finished, over all stages. */
   epoch: number;
+  /** Of the epoch behind them; null between two epochs. */
+  running: RunningEpoch | null;
+  /** Order, augmentation and dropout are all drawn from it, the epoch and the step. */
   seed: number;
+  /** Of what the run is made from, see `digestOfRun`. */
+  runDigest: string;
   /** What the head's rescaling multiplies by. */
   featureScale: number;
   /** The weights the stage trains. */
@@ -27,38 +36,24 @@ export interface BestEpoch {
   weights: NamedArrays | null;
 }
 
-interface StoredFile {
-  arrays: ArraySpec[];
-  sizeBytes: number;
-  sha256: string;
-}
-
-/** checkpoint.json. Written last: where it stands the other files are whole. */
-interface CheckpointIndex {
-  version: 1;
-  epoch: number;
-  seed: number;
-  featureScale: number;
-  optimizer: { type: string; step: number };
-  best: { epoch: number; value: number } | null;
-  metrics: EpochMetrics[];
-  files: Record<string, StoredFile>;
-}
-
-export const CHECKPOINT_INDEX = 'checkpoint.json';
 const WEIGHTS = 'weights.bin';
 const OPTIMIZER = 'optimizer.bin';
 const BEST = 'best.bin';
 
-/** Name of an epoch's checkpoint folder; names sort as the epochs do. */
-export function checkpointName(epoch: number): string {
-  return `epoch-${String(epoch).padStart(4, '0')}`;
+const CheckpointState = CheckpointIndex.omit({ version: true, stateDigest: true });
+
+/** Name of a checkpoint's folder: epochs finished, and steps of the next one. Names sort as training goes. */
+export function checkpointName(epoch: number, step: number): string {
+  return `epoch-${String(epoch).padStart(4, '0')}-step-${String(step).padStart(6, '0')}`;
 }
 
-/** Writes a checkpoint's files into a new folder. */
-export async function writeCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
+/**
+ * Writes a checkpoint's files into a new folder.
+ * @returns the digest of the state it holds.
+ */
+export async function writeCheckpoint(directory: string, checkpoint: Checkpoint): Promise<string> {
   await mkdir(directory, { recursive: true });
-  const { epoch, seed, featureScale, optimizer, metrics, best } = checkpoint;
+  const { epoch, running, seed, runDigest, featureScale, optimizer, metrics, best } = checkpoint;
   const files: Record<string, StoredFile> = {};
   const store = async (name: string, arrays: NamedArrays) => {
     const { specs, bytes } = packArrays(arrays);
@@ -68,22 +63,31 @@ export async function writeCheckpoint(directory: string, checkpoint: Checkpoint)
   await store(WEIGHTS, checkpoint.weights);
   await store(OPTIMIZER, optimizer.slots);
   if (best?.weights) await store(BEST, best.weights);
-  const index: CheckpointIndex = {
-    version: 1,
+  // Parsed, so that the fields stand in the schema's order whoever made them: the digest is over their JSON.
+  const state = CheckpointState.parse({
     epoch,
+    running,
     seed,
+    runDigest,
     featureScale,
     optimizer: { type: optimizer.type, step: optimizer.step },
     best: best && { epoch: best.epoch, value: best.value },
     metrics,
     files,
-  };
-  await writeFile(join(directory, CHECKPOINT_INDEX), JSON.stringify(index, null, 2));
+  });
+  const stateDigest = digestOfState(state);
+  await writeIndex(directory, { version: 1, ...state, stateDigest });
+  return stateDigest;
 }
 
-/** Reads a checkpoint back. @throws Error where a file is missing, cut short or altered. */
-export async function readCheckpoint(directory: string): Promise<Checkpoint> {
-  const index = JSON.parse(await readFile(join(directory, CHECKPOINT_INDEX), 'utf8')) as CheckpointIndex;
+/**
+ * Reads a checkpoint back, and the digest of its state.
+ * @throws Error where a file is missing, cut short or altered.
+ */
+export async function readCheckpoint(
+  directory: string,
+): Promise<{ checkpoint: Checkpoint; stateDigest: string }> {
+  const index = await readIndex(directory);
   const load = async (name: string): Promise<NamedArrays> => {
     const bytes = await readFile(join(directory, name));
     const expected = index.files[name];
@@ -91,16 +95,19 @@ export async function readCheckpoint(directory: string): Promise<Checkpoint> {
       throw new Error(`${name} of ${directory} is not what checkpoint.json says it is.`);
     return unpackArrays(expected.arrays, bytes);
   };
-  const { epoch, seed, featureScale, optimizer, best } = index;
-  return {
+  const { epoch, running, seed, runDigest, featureScale, optimizer, metrics, best, stateDigest } = index;
+  const checkpoint = {
     epoch,
+    running,
     seed,
+    runDigest,
     featureScale,
     weights: await load(WEIGHTS),
     optimizer: { ...optimizer, slots: await load(OPTIMIZER) },
-    metrics: EpochMetrics.array().parse(index.metrics),
+    metrics,
     best: best && { ...best, weights: index.files[BEST] ? await load(BEST) : null },
   };
+  return { checkpoint, stateDigest };
 }
 
 /** Copies variables out of the backend. */
@@ -121,6 +128,16 @@ export function assignVariables(variables: readonly NamedVariable[], arrays: Nam
   }
 }
 
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+/**
+ * SHA-256 over weights, optimizer and metrics: two runs that are bit for bit the same have the same one, however often
+ * they were stopped. How long it took is no part of it.
+ */
+function digestOfState(state: z.infer<typeof CheckpointState>): string {
+  const { metrics, running, ...rest } = state;
+  const withoutTimings = {
+    ...rest,
+    running: running && { ...running, seconds: null },
+    metrics: metrics.map((epoch) => ({ ...epoch, seconds: null, picturesPerSecond: null })),
+  };
+  return sha256(JSON.stringify(withoutTimings));
 }

@@ -1,10 +1,12 @@
 export type { DrawFlip, LoadPicture } from './batches.js';
-export { checkpointName, CHECKPOINT_INDEX } from './checkpoint.js';
+export { checkpointName } from './checkpoint.js';
+export { CHECKPOINT_INDEX, type CheckpointIndex, parseIndex } from './checkpoint-index.js';
 export { exportRun } from './export.js';
 export type { FeatureCacheOptions, SharedSegments } from './features/cache.js';
 export { type Network, buildNetwork } from './network.js';
 export { BGR_MEANS, preprocess } from './preprocess.js';
-export { type TrainedRun, TrainingInterrupted, type TrainOptions } from './run.js';
+export { type SavedCheckpoint, type TrainedRun, TrainingInterrupted, type TrainOptions } from './run.js';
+export { digestOfRun } from './run-digest.js';
 export { train } from './train.js';
 export { type BaseWeights, neededConvolutions } from './weights/base-weights.js';
 export { loadH5Library } from './weights/h5.js';

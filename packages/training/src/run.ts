@@ -23,14 +23,28 @@ export interface TrainOptions {
   resumeFrom: string | null;
   /** Aborted with an AppError as its reason: training stops at the next step and rejects with it. */
   signal: AbortSignal;
-  /** Aborted to give the job back: training stops behind the running epoch's checkpoint, at once outside an epoch. */
+  /** Aborted to give the job back: training stops at the next step, with a checkpoint of it. */
   interrupt: AbortSignal;
+  /** Aborted to be content with what there is: the epoch ends at the next step, is evaluated, and is the last. */
+  finish: AbortSignal;
   onPhase(phase: 'features' | 'training'): void;
   onProgress(progress: Progress): void;
   /** A stage's features are at hand. */
   onFeatures(use: FeatureUse): void;
-  /** The epoch's checkpoint is whole; its folder is removed when this has resolved. */
-  onEpoch(epoch: { metrics: EpochMetrics; checkpointDir: string; isBest: boolean }): Promise<void>;
+  onEpoch(metrics: EpochMetrics): void;
+  /** Training waits for this. The folder is the receiver's from now on, and its to remove. */
+  onCheckpoint(checkpoint: SavedCheckpoint): Promise<void>;
+}
+
+/** A checkpoint that lies on this machine. */
+export interface SavedCheckpoint {
+  directory: string;
+  /** Epochs finished, over all stages. */
+  epoch: number;
+  /** Steps of the next one that it has; 0 between two epochs. */
+  step: number;
+  /** True of the best epoch so far, right behind it. */
+  isBest: boolean;
 }
 
 export interface Evaluation {
@@ -48,6 +62,8 @@ export interface TrainedRun {
   metrics: EpochMetrics[];
   exportedEpoch: number;
   evaluation: Evaluation;
+  /** SHA-256 over weights, optimizer and metrics (without timings) behind the last epoch. */
+  stateDigest: string;
 }
 
 /** Training stopped because it was asked to give the job back; its last checkpoint is where another attempt goes on. */

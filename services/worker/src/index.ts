@@ -1,7 +1,9 @@
 export { readConfig, type WorkerConfig } from './config.js';
 export { createProgressThrottle } from './trainer/throttle.js';
 export { createMeter } from './trainer/progress.js';
-export { retain } from './trainer/checkpoints.js';
+export { type Checkpoints, createCheckpoints, retain } from './trainer/checkpoints.js';
+export { type Claim, claimJob, type Commit, isCommit, Superseded, underClaim } from './trainer/claim.js';
+export { complete, publish } from './trainer/publish.js';
 export { IMAGENET_FILE, verifiedFile } from './trainer/imagenet.js';
 export { Assignment, FromTrainer, stopError, ToTrainer } from './trainer-protocol.js';
 export { parseRetryAfterMs, retryDelayMs } from './webhooks/schedule.js';

@@ -5,17 +5,20 @@
  *   prepare ----------------------> loads its engine; at most once, and left out where there is no time for it
  *         <------------------------ ready
  *   start ------------------------> works
- *         <------------------------ runtime, plan, history, progress, epoch, artifacts, log: any number, in their order
+ *         <------------------------ runtime, plan, history, progress, epoch, checkpoint, checkpointError, warning, artifacts,
+ *                                   log: any number, in their order
+ *   finish -----------------------> ends training at the next step, and goes on behind it
  *   stop, interrupt --------------> aborts
- *         <------------------------ done | failed | interrupted: once, and the trainer ends
+ *         <------------------------ done | failed | interrupted | superseded: once, and the trainer ends
  *
- * A trainer that ends without one of the last three has crashed. One that loses its supervisor ends at once.
+ * A trainer that ends without one of the last four has crashed. One that loses its supervisor ends at once.
  */
 import {
   Artifacts,
   AppError,
   canceledError,
   EpochMetrics,
+  JobCheckpoint,
   JobError,
   JobRequest,
   Plan,
@@ -71,6 +74,7 @@ export const ToTrainer = z.discriminatedUnion('type', [
   z.object({ type: z.literal('start'), assignment: Assignment }),
   z.object({ type: z.literal('stop'), reason: z.enum(STOP_REASONS) }),
   z.object({ type: z.literal('interrupt') }),
+  z.object({ type: z.literal('finish') }),
 ]);
 export type ToTrainer = z.infer<typeof ToTrainer>;
 
@@ -84,6 +88,11 @@ export const FromTrainer = z.discriminatedUnion('type', [
   z.object({ type: z.literal('history'), metrics: z.array(EpochMetrics) }),
   z.object({ type: z.literal('progress'), progress: Progress }),
   z.object({ type: z.literal('epoch'), metrics: EpochMetrics }),
+  /** The newest one in the object store; it ends an error. */
+  z.object({ type: z.literal('checkpoint'), checkpoint: JobCheckpoint.nullable() }),
+  z.object({ type: z.literal('checkpointError'), error: JobError }),
+  /** For the job's owner to see; logged too. */
+  z.object({ type: z.literal('warning'), message: z.string() }),
   z.object({ type: z.literal('artifacts'), artifacts: Artifacts }),
   z.object({
     type: z.literal('log'),
@@ -94,6 +103,8 @@ export const FromTrainer = z.discriminatedUnion('type', [
   z.object({ type: z.literal('done') }),
   z.object({ type: z.literal('failed'), error: JobError }),
   z.object({ type: z.literal('interrupted') }),
+  /** The object store says that another attempt has the job. */
+  z.object({ type: z.literal('superseded') }),
 ]);
 export type FromTrainer = z.infer<typeof FromTrainer>;
 

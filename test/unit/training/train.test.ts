@@ -1,10 +1,10 @@
-import { cp, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AppError, type EpochMetrics, type Progress } from '@headstart/contracts';
+import { AppError, type EpochMetrics, type Plan, type Progress } from '@headstart/contracts';
 import { selectEngine } from '@headstart/engines';
-import { TrainingInterrupted } from '@headstart/training';
+import { type TrainedRun, TrainingInterrupted, type TrainOptions } from '@headstart/training';
 import * as tf from '@tensorflow/tfjs-core';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   drawnPicture,
   picturesOf,
@@ -34,7 +34,7 @@ describe('train', () => {
     const run = await trainDrawn(small({ epochs: 12 }), {
       onPhase: (phase) => phases.push(phase),
       onProgress: (p) => progress.push(p),
-      onEpoch: ({ metrics }) => Promise.resolve(void epochs.push(metrics)),
+      onEpoch: (metrics) => epochs.push(metrics),
     });
     expect(phases).toEqual(['features', 'training']);
     expect(progress.filter(({ phase }) => phase === 'features').at(-1)).toMatchObject({
@@ -82,28 +82,90 @@ describe('train', () => {
   it('goes on from any checkpoint to the very same weights', async () => {
     const kept = await temporaryFolder();
     const whole = await trainDrawn(small(), {
-      onEpoch: ({ checkpointDir, metrics }) =>
-        cp(checkpointDir, join(kept, `${metrics.epoch}`), { recursive: true }),
+      onCheckpoint: ({ directory, epoch }) => rename(directory, join(kept, `${epoch}`)),
     });
     for (const epoch of [1, 2, 3, 4]) {
       const seen: number[] = [];
       const resumed = await trainDrawn(small(), {
         resumeFrom: join(kept, `${epoch}`),
-        onEpoch: ({ metrics }) => Promise.resolve(void seen.push(metrics.epoch)),
+        onEpoch: (metrics) => seen.push(metrics.epoch),
       });
       expect(seen).toEqual([1, 2, 3, 4].slice(epoch));
-      expect(weightsOf(resumed)).toEqual(weightsOf(whole));
-      expect(resumed.evaluation).toEqual(whole.evaluation);
+      expectSameRun(resumed, whole);
     }
   });
 
-  it('does not take a checkpoint whose files were altered', async () => {
+  it.each([
+    ['small data', small()],
+    ['augmented pictures', small({ augmentation: { flip: true, shift: 0.1 }, epochs: 2 })],
+    ['early stopping', small({ epochs: 30, learningRate: 0.05, earlyStopping: { patience: 2 } })],
+    [
+      'momentum and a schedule',
+      small({ optimizer: { type: 'sgd' }, schedule: { type: 'cosine', warmupEpochs: 1 } }),
+    ],
+    ['RMSprop', small({ optimizer: { type: 'rmsprop' }, epochs: 2 })],
+  ])('comes to the very same state when it is stopped behind every step: %s', async (_, plan) => {
+    const whole = await trainDrawn(plan);
+    const { run, attempts } = await trainStepByStep(plan);
+    // One for every step, and the one that found nothing left to do but the last evaluation.
+    expect(attempts).toBe(whole.metrics.length * 3 + 1);
+    expectSameRun(run, whole);
+  });
+
+  it('has another digest when anything is computed differently', async () => {
+    const digests = [small(), small({ seed: 1 }), small({ learningRate: 0.002 }), small({ epochs: 5 })].map(
+      async (plan) => (await trainDrawn(plan)).stateDigest,
+    );
+    expect(new Set(await Promise.all(digests)).size).toBe(4);
+  });
+
+  it('saves a checkpoint within an epoch as often as it is asked to', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const saved: string[] = [];
+    await trainDrawn(small({ epochs: 2, batchSize: 2, checkpointEverySeconds: 10 }), {
+      onProgress: ({ phase }) => phase === 'training' && vi.advanceTimersByTime(4000),
+      onCheckpoint: async ({ epoch, step }) => void saved.push(`${epoch}.${step}`),
+    });
+    // Six steps an epoch, 4 s each.
+    expect(saved).toEqual(['0.3', '0.6', '1.0', '1.3', '1.6', '2.0']);
+  });
+
+  it('does not take a checkpoint with an altered byte, cut short, or without a file', async () => {
     const kept = await temporaryFolder();
     await trainDrawn(small({ epochs: 1 }), {
-      onEpoch: ({ checkpointDir }) => cp(checkpointDir, kept, { recursive: true }),
+      onCheckpoint: ({ directory }) => cp(directory, kept, { recursive: true }),
     });
-    await writeFile(join(kept, 'weights.bin'), Buffer.alloc(16));
-    await expect(trainDrawn(small({ epochs: 2 }), { resumeFrom: kept })).rejects.toThrow('weights.bin');
+    const files = await readdir(kept);
+    expect(files.toSorted()).toEqual(['checkpoint.json', 'optimizer.bin', 'weights.bin']);
+    const resume = () => trainDrawn(small({ epochs: 1 }), { resumeFrom: kept });
+    await resume();
+    for (const name of files) {
+      const whole = await readFile(join(kept, name));
+      const flipped = Buffer.from(whole);
+      flipped[whole.length >> 1]! ^= 1;
+      for (const bytes of [flipped, whole.subarray(0, -2), Buffer.alloc(0)]) {
+        await writeFile(join(kept, name), bytes);
+        await expect(resume()).rejects.toThrow(/checkpoint\.json|JSON/);
+      }
+      await rm(join(kept, name));
+      await expect(resume()).rejects.toThrow('ENOENT');
+      await writeFile(join(kept, name), whole);
+    }
+    await resume();
+  });
+
+  it('does not go on from the checkpoint of another run', async () => {
+    const kept = await temporaryFolder();
+    await trainDrawn(small({ epochs: 1 }), {
+      onCheckpoint: ({ directory }) => cp(directory, kept, { recursive: true }),
+    });
+    const dataset = { train: picturesOf(10), val: picturesOf(6) };
+    for (const [plan, change] of [
+      [small({ epochs: 1, seed: 1 }), {}],
+      [small({ epochs: 1 }), { dataset }],
+    ] as const)
+      await expect(trainDrawn(plan, { resumeFrom: kept, ...change })).rejects.toThrow('another plan');
   });
 
   it('fails as diverged where the loss is no number, and names the last good checkpoint', async () => {
@@ -114,7 +176,7 @@ describe('train', () => {
     );
     const checkpoints: number[] = [];
     const failure: unknown = await trainDrawn(plan, {
-      onEpoch: ({ metrics }) => Promise.resolve(void checkpoints.push(metrics.epoch)),
+      onCheckpoint: async ({ epoch }) => void checkpoints.push(epoch),
     }).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(AppError);
     expect(failure).toMatchObject({
@@ -157,16 +219,39 @@ describe('train', () => {
     expect(steps).toHaveLength(2);
   });
 
-  it('finishes the epoch with its checkpoint before it gives the job back', async () => {
+  it('gives the job back at the next step, with a checkpoint of it', async () => {
     const interrupt = new AbortController();
-    const checkpoints: number[] = [];
+    const checkpoints: string[] = [];
     const run = trainDrawn(small(), {
       interrupt: interrupt.signal,
-      onProgress: ({ epoch }) => epoch === 2 && interrupt.abort(),
-      onEpoch: ({ metrics }) => Promise.resolve(void checkpoints.push(metrics.epoch)),
+      onProgress: ({ epoch, step }) => epoch === 2 && step === 2 && interrupt.abort(),
+      onCheckpoint: async ({ epoch, step }) => void checkpoints.push(`${epoch}.${step}`),
     });
     await expect(run).rejects.toBeInstanceOf(TrainingInterrupted);
-    expect(checkpoints).toEqual([1, 2]);
+    expect(checkpoints).toEqual(['1.0', '1.2']);
+  });
+
+  it('ends the epoch at the next step when it is told to finish, and exports what it has', async () => {
+    const finish = new AbortController();
+    const steps: number[] = [];
+    const run = await trainDrawn(small(), {
+      finish: finish.signal,
+      onProgress: ({ epoch, step }) => {
+        if (epoch === null) return;
+        steps.push(step!);
+        if (epoch === 2) finish.abort();
+      },
+    });
+    expect(steps).toEqual([1, 2, 3, 1]);
+    expect(run.metrics.map(({ epoch }) => epoch)).toEqual([1, 2]);
+    expect(run.exportedEpoch).toBe(2);
+    expect(run.evaluation.probabilities).toHaveLength(6);
+    expect(run.evaluation.loss).toBe(run.metrics[1]!.valLoss);
+  });
+
+  it('makes one step at least when it is told to finish before any', async () => {
+    const run = await trainDrawn(small(), { finish: AbortSignal.abort() });
+    expect(run.metrics).toHaveLength(1);
   });
 
   it('sees augmented pictures anew in every epoch, and plain ones in validation', async () => {
@@ -188,7 +273,7 @@ describe('train', () => {
     const counts: number[] = [];
     const before = tf.memory().numTensors;
     const run = await trainDrawn(small({ epochs: 4 }), {
-      onEpoch: () => Promise.resolve(void counts.push(tf.memory().numTensors)),
+      onEpoch: () => counts.push(tf.memory().numTensors),
     });
     expect(new Set(counts).size).toBe(1);
     run.network.dispose();
@@ -205,13 +290,8 @@ describe('train with convolutions', () => {
       model: { head: [{ units: 8 }] },
       training: { epochs: 2, headEpochs: 1, batchSize: 2, optimizer: { type: 'sgd' }, learningRate: 0.01 },
     });
-    const kept = await temporaryFolder();
     const options = { dataset: { train: picturesOf(4), val: picturesOf(2) } };
-    const whole = await trainDrawn(plan, {
-      ...options,
-      onEpoch: ({ checkpointDir, metrics }) =>
-        cp(checkpointDir, join(kept, `${metrics.epoch}`), { recursive: true }),
-    });
+    const whole = await trainDrawn(plan, options);
     expect(whole.metrics.map(({ stage }) => stage)).toEqual(['head', 'fine-tune']);
     const initial = await randomBase(plan);
     const trained = weightsOf(whole);
@@ -219,7 +299,50 @@ describe('train with convolutions', () => {
       const same = Buffer.from(trained[`${name}/kernel`]!.buffer).equals(Buffer.from(kernel.buffer));
       expect([name, same]).toEqual([name, name !== 'block5_conv4']);
     }
-    const resumed = await trainDrawn(plan, { ...options, resumeFrom: join(kept, '1') });
-    expect(weightsOf(resumed)).toEqual(trained);
+    const { run, attempts } = await trainStepByStep(plan, options);
+    expect(attempts).toBe(5);
+    expectSameRun(run, whole);
+    const finished = await trainDrawn(plan, { ...options, finish: AbortSignal.abort() });
+    expect(finished.metrics.map(({ stage }) => stage)).toEqual(['head']);
   }, 120_000);
 });
+
+/** Two runs that no stop, and nothing else but the time they took, can tell apart. */
+function expectSameRun(actual: TrainedRun, expected: TrainedRun): void {
+  const untimed = ({ metrics }: TrainedRun) =>
+    metrics.map((epoch) => ({ ...epoch, seconds: null, picturesPerSecond: null }));
+  expect(untimed(actual)).toEqual(untimed(expected));
+  expect(weightsOf(actual)).toEqual(weightsOf(expected));
+  expect(actual.evaluation).toEqual(expected.evaluation);
+  expect(actual.exportedEpoch).toBe(expected.exportedEpoch);
+  expect(actual.stateDigest).toBe(expected.stateDigest);
+}
+
+/** Trains in attempts that are interrupted behind their first step, each going on from the one before. */
+async function trainStepByStep(
+  plan: Plan,
+  options: Partial<TrainOptions> = {},
+): Promise<{ run: TrainedRun; attempts: number }> {
+  const kept = await temporaryFolder();
+  let resumeFrom: string | null = null;
+  for (let attempts = 1; ; attempts++) {
+    const interrupt = new AbortController();
+    const newest = join(kept, `${attempts}`);
+    try {
+      const run = await trainDrawn(plan, {
+        ...options,
+        resumeFrom,
+        interrupt: interrupt.signal,
+        onProgress: ({ phase }) => phase === 'training' && interrupt.abort(),
+        async onCheckpoint({ directory }) {
+          await rm(newest, { recursive: true, force: true });
+          await rename(directory, newest);
+        },
+      });
+      return { run, attempts };
+    } catch (error) {
+      if (!(error instanceof TrainingInterrupted)) throw error;
+      resumeFrom = newest;
+    }
+  }
+}

@@ -82,13 +82,20 @@ describe('the meter of a phase', () => {
 
 describe('the checkpoints that are kept', () => {
   it.each([
-    [[1], 1, [1], []],
-    [[1, 2, 3], 3, [2, 3], [1]],
-    [[1, 2, 3], 1, [1, 2, 3], []],
-    [[1, 3, 4, 5], 1, [1, 4, 5], [3]],
-    [[4, 5, 6], null, [5, 6], [4]],
-  ])('of %j with the best %j: %j', (epochs, best, kept, dropped) => {
-    expect(retain(epochs, best)).toEqual({ kept, dropped });
+    [['1.0'], 1, ['1.0']],
+    [['1.0', '2.0', '3.0'], 3, ['2.0', '3.0']],
+    [['1.0', '2.0', '3.0'], 1, ['1.0', '2.0', '3.0']],
+    [['1.0', '1.7', '2.0', '2.5'], 1, ['1.0', '2.0', '2.5']],
+    [['1.0', '1.7', '1.9', '2.0'], 3, ['1.9', '2.0']],
+    [['4.0', '5.0', '6.0'], null, ['5.0', '6.0']],
+  ])('of epochs and steps %j with the best epoch %j: %j', (names, best, expected) => {
+    const stored = names.map((name) => {
+      const [epoch, step] = name.split('.').map(Number);
+      return { name, epoch: epoch!, step: step! };
+    });
+    const { kept, dropped } = retain(stored, best);
+    expect(kept.map(({ name }) => name)).toEqual(expected);
+    expect(dropped.map(({ name }) => name)).toEqual(names.filter((name) => !expected.includes(name)));
   });
 });
 

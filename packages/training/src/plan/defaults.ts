@@ -49,6 +49,8 @@ export const DEFAULT_BATCH_SIZE = 32;
 export const DEFAULT_INPUT_SIZE = 224;
 export const DEFAULT_VALIDATION_SPLIT = 0.2;
 export const DEFAULT_SEED = 0;
+/** What a crash may cost at most, where an epoch takes longer. */
+export const DEFAULT_CHECKPOINT_EVERY_SECONDS = 300;
 
 /** Used by a head on frozen layers; also for a head alone before the base is unfrozen. */
 export const HEAD_OPTIMIZER: { optimizer: Optimizer; learningRate: number } = {

@@ -9,6 +9,7 @@ import {
 } from '../models/vgg19/layers.js';
 import {
   DEFAULT_BATCH_SIZE,
+  DEFAULT_CHECKPOINT_EVERY_SECONDS,
   DEFAULT_INPUT_SIZE,
   DEFAULT_SEED,
   DEFAULT_VALIDATION_SPLIT,
@@ -75,6 +76,7 @@ export function resolvePlan(request: JobRequest, context: PlanContext): Plan {
       featurePrecision: training.featurePrecision ?? 'float32',
       seed: training.seed ?? DEFAULT_SEED,
       maxDurationSeconds: training.maxDurationSeconds ?? null,
+      checkpointEverySeconds: training.checkpointEverySeconds ?? DEFAULT_CHECKPOINT_EVERY_SECONDS,
     },
     notes: [...notesOnWeights(weights.source === 'random', layers), ...notesOnCache(request, stages, layers)],
   };

@@ -1,5 +1,5 @@
 import type { Progress } from '@headstart/contracts';
-import { type JobPayload, type JobRecord, updatePayload } from '@headstart/queue';
+import { isLatestAttempt, type JobPayload, type JobRecord, updatePayload } from '@headstart/queue';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 
@@ -21,12 +21,14 @@ interface Write {
 /**
  * Makes a job's writer: one write at a time, in the order they came, so that nothing overtakes.
  *
- * While Redis is away writes wait. Of progress reports that wait one behind the other only the last is kept.
+ * While Redis is away writes wait. Of progress reports that wait one behind the other only the last is kept. What comes
+ * from an attempt behind which another has started is dropped.
  * @param onCanceled called when a write finds that the job has been canceled: the message about it may have been lost.
  */
 export function createJobWriter(
   redis: Redis,
   job: JobRecord,
+  attempt: number,
   logger: Logger,
   onCanceled: () => void,
 ): JobWriter {
@@ -54,13 +56,18 @@ export function createJobWriter(
 
   return {
     progress(progress) {
-      add({ kind: 'progress', run: () => job.updateProgress(progress) });
+      add({
+        kind: 'progress',
+        async run() {
+          if (await isLatestAttempt(redis, job, attempt)) await job.updateProgress(progress);
+        },
+      });
     },
     update(change) {
       add({
         kind: 'payload',
         async run() {
-          const payload = await updatePayload(redis, job, change);
+          const payload = await updatePayload(redis, job, change, attempt);
           if (payload !== null && payload.canceledAt !== null) onCanceled();
         },
       });

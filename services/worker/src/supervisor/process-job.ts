@@ -23,6 +23,9 @@ import type { Reserve } from './reserve.js';
 import { callAt } from './timer.js';
 import { makeWorkFolder, removeWorkFolder } from './work-folder.js';
 
+/** The latest of a job's warnings that its record keeps. */
+const MAX_WARNINGS = 20;
+
 export interface SupervisorParts {
   config: WorkerConfig;
   redis: Redis;
@@ -51,7 +54,8 @@ type Ending = Outcome | { type: 'abandoned' };
  *   starting -> running -> done         the record becomes completed
  *                       -> failed       a retryable error waits for the next attempt; any other, or the last, is final
  *                       -> interrupted  back to the queue, no attempt counted: the worker shuts down
- *                       -> abandoned    another worker has it: nothing is written
+ *                       -> abandoned    another worker has it, as the queue says: nothing is written
+ *                       -> superseded   the same, as the object store says
  *
  * What the job's end owes others, its webhook, is queued before the record changes. A worker that dies in between leaves
  * the job to another one, which finds the manifest, or the same error, and queues the same webhook, which is made once.
@@ -86,6 +90,7 @@ export function createProcessor(parts: SupervisorParts, running: Map<string, Run
         await job.moveToWait(token);
         throw new WaitingError('The worker shuts down, and has given the job back.');
       case 'abandoned':
+      case 'superseded':
         throw new WaitingError('Another worker has the job.');
     }
   };
@@ -147,9 +152,10 @@ async function superviseTrainer(
   { deadlineMs, signal, logger }: Limits,
 ): Promise<Ending> {
   let isAbandoned = false;
-  const writer = createJobWriter(redis, job, logger, () => trainer.stop('canceled'));
+  const writer = createJobWriter(redis, job, assignment.attempt, logger, () => trainer.stop('canceled'));
   const choice = EngineChoice.parse(assignment);
-  const trainer = startTrainer(reserve.take(choice), assignment, logger, (report) => write(writer, report));
+  const onReport = (report: TrainerReport) => write(writer, report, logger);
+  const trainer = startTrainer(reserve.take(choice), assignment, logger, onReport);
   const abandon = () => {
     isAbandoned = true;
     writer.abandon();
@@ -175,7 +181,7 @@ async function superviseTrainer(
   }
 }
 
-function write(writer: JobWriter, report: TrainerReport): void {
+function write(writer: JobWriter, report: TrainerReport, logger: Logger): void {
   switch (report.type) {
     case 'progress':
       return writer.progress(report.progress);
@@ -183,6 +189,20 @@ function write(writer: JobWriter, report: TrainerReport): void {
       return writer.update(() => ({ runtime: report.runtime }));
     case 'plan':
       return writer.update(() => ({ plan: report.plan }));
+    case 'checkpoint':
+      return writer.update(() => ({ checkpoint: report.checkpoint, checkpointError: null }));
+    case 'checkpointError':
+      logger.warn(
+        { err: AppError.fromJobError(report.error) },
+        'a checkpoint is not in the object store yet',
+      );
+      return writer.update(() => ({ checkpointError: report.error }));
+    case 'warning':
+      logger.warn(report.message);
+      // An attempt behind this one may find the same again.
+      return writer.update(({ warnings = [] }) => ({
+        warnings: [...new Set([...warnings, report.message])].slice(-MAX_WARNINGS),
+      }));
     case 'artifacts':
       return writer.update(() => ({ artifacts: report.artifacts }));
     case 'history':

@@ -15,12 +15,11 @@ const STOP_WITHIN_MS = 30_000;
 /** Lines of a crashed trainer's stderr that its error quotes. */
 const STDERR_LINES = 20;
 
-export type TrainerReport = Exclude<
-  FromTrainer,
-  { type: 'ready' | 'done' | 'failed' | 'interrupted' | 'log' }
->;
+type Last = Extract<FromTrainer, { type: 'done' | 'failed' | 'interrupted' | 'superseded' }>;
+export type TrainerReport = Exclude<FromTrainer, Last | { type: 'ready' | 'log' }>;
 
-export type Outcome = { type: 'done' } | { type: 'failed'; error: AppError } | { type: 'interrupted' };
+export type Outcome =
+  { type: 'done' } | { type: 'failed'; error: AppError } | { type: 'interrupted' } | { type: 'superseded' };
 
 export interface Trainer {
   pid: number | undefined;
@@ -30,6 +29,8 @@ export interface Trainer {
   stop(reason: StopReason): void;
   /** Asks the trainer to end at the next place from which another attempt can go on. */
   interrupt(): void;
+  /** Asks the trainer to end training at the next step, and to publish what it came to. */
+  finish(): void;
   /** Ends the process at once. */
   kill(): void;
 }
@@ -41,7 +42,7 @@ export function startTrainer(
   logger: Logger,
   onReport: (report: TrainerReport) => void,
 ): Trainer {
-  let last: Extract<FromTrainer, { type: 'done' | 'failed' | 'interrupted' }> | null = null;
+  let last: Last | null = null;
   let stopReason: StopReason | null = null;
   let isInterrupted = false;
   let killTimer: NodeJS.Timeout | undefined;
@@ -76,6 +77,7 @@ export function startTrainer(
       case 'done':
       case 'failed':
       case 'interrupted':
+      case 'superseded':
         last = message;
         killLater();
         break;
@@ -92,7 +94,7 @@ export function startTrainer(
   const outcome = new Promise<Outcome>((resolve) => {
     const settle = (exit: string) => {
       clearTimeout(killTimer);
-      if (last?.type === 'done') resolve({ type: 'done' });
+      if (last?.type === 'done' || last?.type === 'superseded') resolve({ type: last.type });
       else if (stopReason) resolve({ type: 'failed', error: stopped(stopReason, assignment, last) });
       else if (last?.type === 'failed') resolve({ type: 'failed', error: AppError.fromJobError(last.error) });
       else if (isInterrupted || last?.type === 'interrupted') resolve({ type: 'interrupted' });
@@ -121,6 +123,7 @@ export function startTrainer(
       isInterrupted = true;
       tell({ type: 'interrupt' });
     },
+    finish: () => tell({ type: 'finish' }),
     kill,
   };
 }

@@ -1,161 +1,253 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import {
   AppError,
-  EpochMetrics,
+  type EpochMetrics,
   type ManifestFile,
   type ObjectStore,
   type ObjectStores,
 } from '@headstart/contracts';
 import { downloadTo } from '@headstart/storage';
-import { CHECKPOINT_INDEX, checkpointName } from '@headstart/training';
-import { z } from 'zod';
+import {
+  CHECKPOINT_INDEX,
+  type CheckpointIndex,
+  checkpointName,
+  parseIndex,
+  type SavedCheckpoint,
+} from '@headstart/training';
+import type { Claim } from './claim.js';
 
 const FOLDER = 'checkpoints/';
+const NAME = /^epoch-(\d+)-step-(\d+)-attempt-(\d+)$/;
 const NEWEST_KEPT = 2;
 /** Thousands of epochs fit. */
 const MAX_INDEX_BYTES = 64 * 1024 * 1024;
 
-/** The part of checkpoint.json that the worker reads. */
-const CheckpointIndex = z.object({
-  epoch: z.int(),
-  best: z.object({ epoch: z.int() }).nullable(),
-  metrics: z.array(EpochMetrics),
-  files: z.record(z.string(), z.object({ sizeBytes: z.int(), sha256: z.string() })),
-});
-
-interface Found {
+/** A checkpoint in the store: behind `epoch` epochs and `step` steps of the next one. */
+export interface StoredCheckpoint {
   epoch: number;
-  index: z.infer<typeof CheckpointIndex>;
-  /** checkpoint.json itself. */
-  bytes: Uint8Array;
+  step: number;
+  /** Number of the claim of the attempt that wrote it. */
+  claim: number;
 }
 
-export interface Resumed {
+export interface Resumed extends StoredCheckpoint {
   /** The downloaded checkpoint's folder. */
   directory: string;
   metrics: EpochMetrics[];
 }
 
 /**
- * A job's checkpoints in its object store, `checkpoints/epoch-NNNN/`.
+ * A job's checkpoints in its object store, `checkpoints/epoch-NNNN-step-NNNNNN-attempt-NNNN/`.
  *
- * checkpoint.json is the last file of a checkpoint to go up: where it is missing, the checkpoint is not whole and does
- * not count. The two newest are kept, and the best.
+ * A checkpoint goes up into a folder of its own and is read back. Only then does its checkpoint.json follow, which holds
+ * the digests of the other files and one of itself: where it is missing or wrong, the checkpoint does not count. The two
+ * newest are kept, and the best.
+ *
+ * An attempt goes on from another's checkpoint, and may remove those of attempts before it. It publishes its own alone: an
+ * earlier attempt that wakes up can remove or write over nothing that the manifest lists.
  */
 export interface Checkpoints {
-  /** Brings the newest whole checkpoint below `workDir`; null where there is none. */
-  downloadNewest(workDir: string): Promise<Resumed | null>;
-  /** Uploads an epoch's checkpoint, then removes those that are no longer kept. */
-  upload(directory: string, epoch: number, isBest: boolean): Promise<void>;
-  /** URI of the newest whole checkpoint's folder. */
-  newestUri(): string | null;
-  /** Every file of the checkpoints that are kept. */
-  files(): Promise<ManifestFile[]>;
+  /**
+   * Brings the newest whole checkpoint of that run below `workDir`; null where there is none.
+   * @param onUnusable called with each newer one that is not whole, or of another run, and why.
+   */
+  downloadNewest(
+    workDir: string,
+    runDigest: string,
+    signal: AbortSignal,
+    onUnusable: (uri: string, reason: string) => void,
+  ): Promise<Resumed | null>;
+  /** Uploads a checkpoint, then removes those that are no longer kept. */
+  upload(checkpoint: SavedCheckpoint): Promise<void>;
+  /** The newest whole checkpoint, and its folder. */
+  newest(): { epoch: number; step: number; uri: string } | null;
+  /** Makes those that are kept this attempt's own. @returns every file of theirs. */
+  adopt(): Promise<ManifestFile[]>;
 }
 
 export function createCheckpoints(
   stores: ObjectStores,
   store: ObjectStore,
+  claim: Claim,
   signal: AbortSignal,
 ): Checkpoints {
-  const folderOf = (epoch: number) => `${FOLDER}${checkpointName(epoch)}/`;
-  /** Epochs whose checkpoints are whole, oldest first. */
-  let epochs: number[] = [];
+  /** Those that are whole as far as is known, oldest first. */
+  let stored: StoredCheckpoint[] = [];
   let bestEpoch: number | null = null;
 
-  async function download(found: Found, workDir: string): Promise<string | null> {
-    const directory = join(workDir, 'resume', checkpointName(found.epoch));
-    for (const [name, expected] of Object.entries(found.index.files)) {
-      const uri = store.uriOf(folderOf(found.epoch) + name);
-      const file = join(directory, name);
-      const got = await downloadTo(stores, uri, file, { maxBytes: expected.sizeBytes, signal });
-      if (got.sha256 !== expected.sha256) {
-        await rm(directory, { recursive: true, force: true });
-        return null;
-      }
+  async function download(
+    checkpoint: StoredCheckpoint,
+    runDigest: string,
+    directory: string,
+    asked: AbortSignal,
+  ): Promise<CheckpointIndex> {
+    const { index, bytes } = await readIndex(store, folderOf(checkpoint));
+    if (index.runDigest !== runDigest) throw new Error('it is of another plan, data set or base weights');
+    for (const [name, { sizeBytes, sha256 }] of Object.entries(index.files)) {
+      const uri = store.uriOf(folderOf(checkpoint) + name);
+      const options = { maxBytes: sizeBytes, signal: asked };
+      const got = await downloadTo(stores, uri, join(directory, name), options);
+      if (got.sha256 !== sha256) throw new Error(`${name} is not what ${CHECKPOINT_INDEX} says it is`);
     }
-    await mkdir(directory, { recursive: true });
-    await writeFile(join(directory, CHECKPOINT_INDEX), found.bytes);
-    return directory;
+    await writeFile(join(directory, CHECKPOINT_INDEX), bytes);
+    return index;
+  }
+
+  /** Copies a checkpoint of another attempt under this one's name. @returns its files there. */
+  async function own(checkpoint: StoredCheckpoint): Promise<ManifestFile[]> {
+    const folder = folderOf({ ...checkpoint, claim: claim.number });
+    const { index, bytes } = await readIndex(store, folderOf(checkpoint));
+    if (checkpoint.claim !== claim.number) {
+      for (const name of [...Object.keys(index.files), CHECKPOINT_INDEX])
+        await store.copy(folderOf(checkpoint) + name, folder + name);
+    }
+    const indexDigest = createHash('sha256').update(bytes).digest('hex');
+    return [
+      { path: folder + CHECKPOINT_INDEX, sizeBytes: bytes.length, sha256: indexDigest },
+      ...Object.entries(index.files).map(([name, { sizeBytes, sha256 }]) => ({
+        path: folder + name,
+        sizeBytes,
+        sha256,
+      })),
+    ];
   }
 
   return {
-    async downloadNewest(workDir) {
-      epochs = await listWhole(stores, store, signal);
-      for (const epoch of epochs.toReversed()) {
-        const found = await readIndex(store, folderOf(epoch), epoch);
-        const directory = await download(found, workDir);
-        if (directory === null) {
-          // Altered in the store: an older one is better than none.
-          epochs = epochs.filter((one) => one !== epoch);
-          continue;
+    async downloadNewest(workDir, runDigest, asked, onUnusable) {
+      const all = await listStored(stores, store, asked);
+      // Of one that has claimed since, if at all.
+      stored = all.filter((one) => one.claim <= claim.number);
+      for (const checkpoint of stored.toReversed()) {
+        const directory = join(workDir, 'resume', folderOf(checkpoint));
+        try {
+          const index = await download(checkpoint, runDigest, directory, asked);
+          bestEpoch = index.best?.epoch ?? null;
+          return { ...checkpoint, directory, metrics: index.metrics };
+        } catch (error) {
+          if (asked.aborted || isOutage(error)) throw error;
+          const reason = error instanceof Error ? error.message : String(error);
+          onUnusable(store.uriOf(folderOf(checkpoint)), reason);
+          await rm(directory, { recursive: true, force: true });
+          stored = stored.filter((one) => one !== checkpoint);
         }
-        bestEpoch = found.index.best?.epoch ?? null;
-        return { directory, metrics: found.index.metrics };
       }
       return null;
     },
 
-    async upload(directory, epoch, isBest) {
-      const names = (await readdir(directory)).filter((name) => name !== CHECKPOINT_INDEX);
-      for (const name of [...names, CHECKPOINT_INDEX])
-        await store.write(folderOf(epoch) + name, { file: join(directory, name) }, { signal });
-      // One of the same epoch may be left from an attempt that was lost.
-      epochs = [...epochs.filter((one) => one !== epoch), epoch];
-      if (isBest) bestEpoch = epoch;
-      const { kept, dropped } = retain(epochs, bestEpoch);
-      for (const one of dropped) await store.deleteAll(folderOf(one));
-      epochs = kept;
-    },
-
-    newestUri() {
-      const newest = epochs.at(-1);
-      return newest === undefined ? null : store.uriOf(folderOf(newest));
-    },
-
-    async files() {
-      const files: ManifestFile[] = [];
-      for (const epoch of epochs) {
-        const { index, bytes } = await readIndex(store, folderOf(epoch), epoch);
-        const sha256 = createHash('sha256').update(bytes).digest('hex');
-        files.push({ path: folderOf(epoch) + CHECKPOINT_INDEX, sizeBytes: bytes.length, sha256 });
-        for (const [name, digest] of Object.entries(index.files))
-          files.push({ path: folderOf(epoch) + name, sizeBytes: digest.sizeBytes, sha256: digest.sha256 });
+    async upload({ directory, epoch, step, isBest }) {
+      const checkpoint = { epoch, step, claim: claim.number };
+      const folder = folderOf(checkpoint);
+      const { files } = parseIndex(await readFile(join(directory, CHECKPOINT_INDEX)));
+      for (const [name, { sha256 }] of Object.entries(files)) {
+        await claim.write(folder + name, { file: join(directory, name) }, { signal });
+        await checkArrived(store, folder + name, sha256, signal);
       }
+      await claim.write(folder + CHECKPOINT_INDEX, { file: join(directory, CHECKPOINT_INDEX) }, { signal });
+      stored = [...stored, checkpoint];
+      if (isBest) bestEpoch = epoch;
+      const { kept, dropped } = retain(stored, bestEpoch);
+      for (const one of dropped) await store.deleteAll(folderOf(one));
+      stored = kept;
+    },
+
+    newest() {
+      const newest = stored.at(-1);
+      if (newest === undefined) return null;
+      return { epoch: newest.epoch, step: newest.step, uri: store.uriOf(folderOf(newest)) };
+    },
+
+    async adopt() {
+      const files: ManifestFile[] = [];
+      const owned: StoredCheckpoint[] = [];
+      for (const checkpoint of stored) {
+        try {
+          files.push(...(await own(checkpoint)));
+          owned.push({ ...checkpoint, claim: claim.number });
+        } catch (error) {
+          // An attempt that was stopped has woken up and removed what it no longer keeps.
+          if (checkpoint.claim === claim.number || !isMissing(error)) throw error;
+        }
+      }
+      stored = owned;
       return files;
     },
   };
 }
 
-/** Which checkpoints stay: the newest ones, and the best. */
-export function retain(
-  epochs: readonly number[],
+/** Which checkpoints stay: the newest ones, and that of the best epoch. @param stored oldest first. */
+export function retain<Stored extends Pick<StoredCheckpoint, 'epoch' | 'step'>>(
+  stored: readonly Stored[],
   bestEpoch: number | null,
-): { kept: number[]; dropped: number[] } {
-  const newest = new Set(epochs.slice(-NEWEST_KEPT));
-  const isKept = (epoch: number) => newest.has(epoch) || epoch === bestEpoch;
-  return { kept: epochs.filter(isKept), dropped: epochs.filter((epoch) => !isKept(epoch)) };
+): { kept: Stored[]; dropped: Stored[] } {
+  const newest = new Set(stored.slice(-NEWEST_KEPT));
+  const isKept = (one: Stored) => newest.has(one) || (one.epoch === bestEpoch && one.step === 0);
+  return { kept: stored.filter(isKept), dropped: stored.filter((one) => !isKept(one)) };
 }
 
-/** Epochs of the checkpoints that have their checkpoint.json, oldest first. */
-async function listWhole(stores: ObjectStores, store: ObjectStore, signal: AbortSignal): Promise<number[]> {
-  const epochs: number[] = [];
+/** Removes the checkpoints that a finished job's manifest does not list. */
+export async function removeUnlisted(store: ObjectStore, listed: readonly ManifestFile[]): Promise<void> {
+  const folders = new Set(listed.map(({ path }) => dirname(path)));
+  for (const name of await store.listFolders(FOLDER.slice(0, -1))) {
+    if (!folders.has(FOLDER + name)) await store.deleteAll(`${FOLDER}${name}/`);
+  }
+}
+
+function folderOf({ epoch, step, claim }: StoredCheckpoint): string {
+  return `${FOLDER}${checkpointName(epoch, step)}-attempt-${String(claim).padStart(4, '0')}/`;
+}
+
+/** The checkpoints that have their checkpoint.json, oldest first. */
+async function listStored(
+  stores: ObjectStores,
+  store: ObjectStore,
+  signal: AbortSignal,
+): Promise<StoredCheckpoint[]> {
+  const found: StoredCheckpoint[] = [];
   try {
     for await (const { key } of stores.open(store.uri + FOLDER).list({ signal })) {
-      const epoch = /^epoch-(\d+)$/.exec(dirname(key))?.[1];
-      if (epoch !== undefined && basename(key) === CHECKPOINT_INDEX) epochs.push(Number(epoch));
+      const name = NAME.exec(dirname(key));
+      if (name === null || basename(key) !== CHECKPOINT_INDEX) continue;
+      const [epoch, step, claim] = name.slice(1).map(Number) as [number, number, number];
+      found.push({ epoch, step, claim });
     }
   } catch (error) {
     // In a directory, unlike in a bucket, a folder that nothing was written to does not exist.
-    if (!(error instanceof AppError) || error.code !== 'storage_not_found') throw error;
+    if (!isMissing(error)) throw error;
   }
-  return epochs.sort((a, b) => a - b);
+  return found.sort((a, b) => a.epoch - b.epoch || a.step - b.step || a.claim - b.claim);
 }
 
-async function readIndex(store: ObjectStore, folder: string, epoch: number): Promise<Found> {
+async function readIndex(
+  store: ObjectStore,
+  folder: string,
+): Promise<{ index: CheckpointIndex; bytes: Uint8Array }> {
   const bytes = await store.readBytes(folder + CHECKPOINT_INDEX, MAX_INDEX_BYTES);
-  const index = CheckpointIndex.parse(JSON.parse(Buffer.from(bytes).toString()));
-  return { epoch, index, bytes };
+  return { index: parseIndex(bytes), bytes };
+}
+
+/** Reads an object back. @throws AppError storage_unavailable where it is not what was sent. */
+async function checkArrived(
+  store: ObjectStore,
+  key: string,
+  sha256: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const hash = createHash('sha256');
+  for await (const chunk of await store.read(key, { signal })) hash.update(chunk as Buffer);
+  if (hash.digest('hex') === sha256) return;
+  throw new AppError(
+    'storage_unavailable',
+    `${store.uriOf(key)} was read back with another SHA-256 than that of what was sent. Try again.`,
+  );
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'storage_not_found';
+}
+
+/** What says nothing about the checkpoint: the store is away, or does not let anyone in. */
+function isOutage(error: unknown): boolean {
+  return error instanceof AppError && !isMissing(error) && error.code !== 'payload_too_large';
 }

@@ -3,6 +3,8 @@ import { AppError } from '@headstart/contracts';
 import { loadH5Library, TrainingInterrupted } from '@headstart/training';
 import type { FromTrainer } from '../trainer-protocol.js';
 import { stopError, ToTrainer, type Assignment } from '../trainer-protocol.js';
+import type { Signals } from './attempt.js';
+import { Superseded } from './claim.js';
 import { startEngine } from './engine.js';
 import { runAssignment } from './run-assignment.js';
 
@@ -15,6 +17,7 @@ function main(): void {
   setPriority(NICENESS);
   const stop = new AbortController();
   const interrupt = new AbortController();
+  const finish = new AbortController();
   let plan: Assignment['plan'] | null = null;
   /** What keeps an engine from loading is said by the start that a job needs it for. */
   let prepared: Promise<unknown> = Promise.resolve();
@@ -36,7 +39,11 @@ function main(): void {
         break;
       case 'start':
         plan = message.assignment.plan;
-        void run(prepared, message.assignment, { stop: stop.signal, interrupt: interrupt.signal });
+        void run(prepared, message.assignment, {
+          stop: stop.signal,
+          interrupt: interrupt.signal,
+          finish: finish.signal,
+        });
         break;
       case 'stop':
         if (plan) stop.abort(stopError(message.reason, plan));
@@ -44,15 +51,14 @@ function main(): void {
       case 'interrupt':
         interrupt.abort(new TrainingInterrupted('The job was given back.'));
         break;
+      case 'finish':
+        finish.abort();
+        break;
     }
   });
 }
 
-async function run(
-  prepared: Promise<unknown>,
-  assignment: Assignment,
-  signals: { stop: AbortSignal; interrupt: AbortSignal },
-): Promise<void> {
+async function run(prepared: Promise<unknown>, assignment: Assignment, signals: Signals): Promise<void> {
   let last: FromTrainer;
   try {
     await prepared;
@@ -60,6 +66,7 @@ async function run(
     last = { type: 'done' };
   } catch (error) {
     if (error instanceof TrainingInterrupted) last = { type: 'interrupted' };
+    else if (error instanceof Superseded) last = { type: 'superseded' };
     else {
       const appError = AppError.from(error);
       // What nobody foresaw is of no use without its place.

@@ -4,59 +4,42 @@ import {
   type Dataset,
   EpochMetrics,
   type FeatureUse,
+  type Manifest,
   type ObjectStore,
-  type ObjectStores,
-  type Phase,
   type Plan,
-  printableUri,
-  type Progress,
-  type Runtime,
 } from '@headstart/contracts';
-import { checkRefusedShare, createPictureLoader, drawTransform, openDataset } from '@headstart/dataset';
-import { prefixCompilerOf } from '@headstart/engines';
+import { checkRefusedShare, openDataset } from '@headstart/dataset';
 import { createStores } from '@headstart/storage';
-import { type BaseWeights, type DrawFlip, exportRun, train, type TrainedRun } from '@headstart/training';
+import { digestOfRun, exportRun } from '@headstart/training';
 import { resolvePlan } from '@headstart/training/plan';
 import type { Assignment, FromTrainer } from '../trainer-protocol.js';
+import type { Attempt, Signals } from './attempt.js';
 import { type Checkpoints, createCheckpoints } from './checkpoints.js';
+import { claimJob, isCommit, underClaim } from './claim.js';
 import { startEngine } from './engine.js';
-import { openFeatureCache } from './feature-cache.js';
-import { explainOutOfMemory } from './out-of-memory.js';
+import { jobRecord } from './job-record.js';
 import { createMeter, phaseBegins } from './progress.js';
-import { artifactsOf, publish, readManifest, REPORT, uploadJson, writeJson } from './publish.js';
+import { artifactsOf, complete, MANIFEST, publish, REPORT, uploadJson, writeJson } from './publish.js';
 import { createProgressThrottle } from './throttle.js';
+import {
+  findCheckpoint,
+  LAST_UPLOAD_PATIENCE_MS,
+  LEAVES_CHECKPOINTS,
+  sayCheckpoint,
+  trainPlan,
+  uploaderOf,
+} from './train-plan.js';
+import type { Uploader } from './uploader.js';
 import { loadWeights } from './weights.js';
 
 const PROGRESS_INTERVAL_MS = 250;
 const MAX_METRICS_BYTES = 64 * 1024 * 1024;
 
-export interface Signals {
-  /** Aborted with an AppError: the job has to end. */
-  stop: AbortSignal;
-  /** Aborted with a TrainingInterrupted: the job is given back. */
-  interrupt: AbortSignal;
-}
-
-/** What every phase works with. */
-interface Attempt {
-  assignment: Assignment;
-  stores: ObjectStores;
-  /** The job's own folder. */
-  store: ObjectStore;
-  checkpoints: Checkpoints;
-  signals: Signals;
-  /** Either of the two: for all that can be left at any moment and done again. */
-  signal: AbortSignal;
-  say(message: FromTrainer): void;
-  report(progress: Progress): void;
-  begin(phase: Phase): void;
-}
-
 /**
  * Runs one attempt of a job, phase by phase, from its data set to its manifest.
  *
  * @param say hears everything but how it ended, which is the promise's to say.
- * @throws AppError, or TrainingInterrupted when it was asked to give the job back.
+ * @throws AppError, TrainingInterrupted when it was asked to give the job back, or Superseded when another attempt has it.
  */
 export async function runAssignment(
   assignment: Assignment,
@@ -66,35 +49,45 @@ export async function runAssignment(
   const stores = createStores(assignment.storage);
   const store = stores.open(assignment.outputUri);
   const signal = AbortSignal.any([signals.stop, signals.interrupt]);
-  const checkpoints = createCheckpoints(stores, store, signals.stop);
   const throttle = createProgressThrottle(
     (progress) => say({ type: 'progress', progress }),
     PROGRESS_INTERVAL_MS,
   );
-  const attempt: Attempt = {
-    assignment,
-    stores,
-    store,
-    checkpoints,
-    signals,
-    signal,
-    say,
-    report: (progress) => throttle.report(progress),
-    begin: (phase) => throttle.report(phaseBegins(phase)),
-  };
+  const unwanted = new AbortController();
+  let checkpoints: Checkpoints | undefined;
+  let uploader: Uploader | undefined;
   try {
-    await runPhases(attempt);
+    const claim = await claimJob(store, assignment.attempt);
+    // An earlier attempt may have published the job and have been lost before it could say so.
+    if (isCommit(claim)) return await reportPublished(store, await complete(store, claim), say);
+    checkpoints = createCheckpoints(stores, store, claim, unwanted.signal);
+    uploader = uploaderOf(assignment, checkpoints, say, unwanted.signal);
+    const attempt: Attempt = {
+      assignment,
+      stores,
+      store,
+      claim,
+      checkpoints,
+      uploader,
+      signals,
+      signal,
+      say,
+      report: (progress) => throttle.report(progress),
+      begin: (phase) => throttle.report(phaseBegins(phase)),
+    };
+    await underClaim(claim, () => runPhases(attempt));
   } catch (error) {
-    throw withLastCheckpoint(error, checkpoints.newestUri());
+    throw withLastCheckpoint(error, checkpoints?.newest()?.uri ?? null);
   } finally {
+    unwanted.abort();
+    await uploader?.settled();
     throttle.flush();
     stores.close();
   }
 }
 
 async function runPhases(attempt: Attempt): Promise<void> {
-  const { assignment, signal } = attempt;
-  if (await reportFinished(attempt)) return;
+  const { assignment, store, signal } = attempt;
   // Before anything is downloaded: a plan that the engine cannot train is refused at the start.
   const runtime = await startEngine(assignment, needsOf(assignment.plan));
   attempt.say({ type: 'runtime', runtime });
@@ -110,12 +103,7 @@ async function runPhases(attempt: Attempt): Promise<void> {
   });
   attempt.say({ type: 'plan', plan });
   const weights = await loadWeights(attempt, plan);
-  const resumed = await attempt.checkpoints.downloadNewest(assignment.workDir);
-  attempt.say({ type: 'history', metrics: resumed?.metrics ?? [] });
-  if (resumed) {
-    const fields = { epochs: resumed.metrics.length };
-    attempt.say({ type: 'log', level: 'info', message: 'going on from a checkpoint', fields });
-  }
+  const resumed = await findCheckpoint(attempt, digestOfRun(plan, weights, dataset));
   signal.throwIfAborted();
 
   const features: FeatureUse[] = [];
@@ -137,18 +125,21 @@ async function runPhases(attempt: Attempt): Promise<void> {
   signal.throwIfAborted();
 
   attempt.begin('upload');
+  await attempt.uploader.drain(LAST_UPLOAD_PATIENCE_MS);
   const meter = createMeter('upload');
-  const manifest = await publish({
-    store: attempt.store,
+  const commit = await publish({
+    store,
+    claim: attempt.claim,
     directory,
     paths: [...paths, REPORT, 'job.json'],
-    uploaded: await attempt.checkpoints.files(),
+    uploaded: await attempt.checkpoints.adopt(),
     manifest: {
       jobId: assignment.jobId,
       attempt: assignment.attempt,
       exportedEpoch: run.exportedEpoch,
       weightsDigest: weights.digest,
       datasetDigest: dataset.report.digest,
+      stateDigest: run.stateDigest,
       seed: plan.training.seed,
       runtime,
       features,
@@ -156,13 +147,12 @@ async function runPhases(attempt: Attempt): Promise<void> {
     signal,
     onProgress: (done, total) => attempt.report(meter({ done, total, unit: 'bytes' })),
   });
-  sayPublished(attempt, [...manifest.files.map(({ path }) => path), 'manifest.json']);
+  sayPublished(store, await complete(store, commit), attempt.say);
+  sayCheckpoint(attempt.checkpoints, attempt.say);
 }
 
-/** An earlier attempt may have finished the job and have been lost before it could say so. */
-async function reportFinished({ store, say, ...attempt }: Attempt): Promise<boolean> {
-  const manifest = await readManifest(store);
-  if (!manifest) return false;
+/** Says what the attempt that published the job would have said. */
+async function reportPublished(store: ObjectStore, manifest: Manifest, say: Attempt['say']): Promise<void> {
   const lines = Buffer.from(await store.readBytes('metrics.jsonl', MAX_METRICS_BYTES)).toString();
   const metrics = lines
     .split('\n')
@@ -170,12 +160,11 @@ async function reportFinished({ store, say, ...attempt }: Attempt): Promise<bool
     .map((line) => EpochMetrics.parse(JSON.parse(line)));
   say({ type: 'runtime', runtime: manifest.runtime });
   say({ type: 'history', metrics });
-  sayPublished({ store, say, ...attempt }, [...manifest.files.map(({ path }) => path), 'manifest.json']);
-  return true;
+  sayPublished(store, manifest, say);
 }
 
 async function openJobDataset(attempt: Attempt): Promise<Dataset> {
-  const { assignment, stores, store, signal } = attempt;
+  const { assignment, stores, store, claim, signal } = attempt;
   const { request, plan, workDir, cacheDir, datasetLimits } = assignment;
   const meter = createMeter('dataset');
   const dataset = await openDataset({
@@ -191,75 +180,10 @@ async function openJobDataset(attempt: Attempt): Promise<Dataset> {
     onProgress: (count) => attempt.report(meter(count)),
   });
   // Early: a user who sees what was refused can cancel before the training costs anything.
-  await uploadJson(store, REPORT, dataset.report, signal);
-  sayPublished(attempt, [REPORT]);
+  await uploadJson(claim, REPORT, dataset.report, signal);
+  attempt.say({ type: 'artifacts', artifacts: artifactsOf(store, [REPORT], claim.folder) });
   checkRefusedShare(dataset.report, datasetLimits);
   return dataset;
-}
-
-interface TrainingInputs {
-  plan: Plan;
-  weights: BaseWeights;
-  dataset: Dataset;
-  runtime: Runtime;
-  resumeFrom: string | null;
-  onFeatures(use: FeatureUse): void;
-}
-
-async function trainPlan(
-  attempt: Attempt,
-  { plan, weights, dataset, runtime, resumeFrom, onFeatures }: TrainingInputs,
-): Promise<TrainedRun> {
-  const { assignment, checkpoints, signals, say } = attempt;
-  const featureCache = openFeatureCache(assignment, runtime, say);
-  const { augmentation, seed } = plan.training;
-  const pictures = createPictureLoader({
-    size: plan.inputSize,
-    limits: assignment.datasetLimits,
-    augmentation,
-    seed,
-  });
-  let phase: Phase = 'features';
-  const trained = train({
-    plan,
-    weights,
-    dataset,
-    loadPicture: ({ file }, augment) => pictures.load(file, augment),
-    drawFlip: flipDrawer(plan),
-    featureCache: featureCache.options,
-    compilePrefix: prefixCompilerOf(runtime.engine),
-    workDir: assignment.workDir,
-    resumeFrom,
-    signal: signals.stop,
-    interrupt: signals.interrupt,
-    onPhase(next) {
-      phase = next;
-      attempt.begin(next);
-    },
-    onProgress: (progress) => attempt.report(progress),
-    onFeatures(use) {
-      say({ type: 'log', level: 'info', message: 'features are at hand', fields: use });
-      onFeatures(use);
-    },
-    // Behind the upload: an epoch that is reported can be gone on from.
-    async onEpoch({ metrics, checkpointDir, isBest }) {
-      await checkpoints.upload(checkpointDir, metrics.epoch, isBest);
-      say({ type: 'epoch', metrics });
-    },
-  });
-  return trained
-    .catch((error: unknown) => {
-      throw explainOutOfMemory(error, phase, plan);
-    })
-    .finally(async () => {
-      await pictures.close();
-      featureCache.close();
-    });
-}
-
-function flipDrawer({ inputSize, training: { augmentation, seed } }: Plan): DrawFlip {
-  return (picture) =>
-    augmentation !== null && drawTransform(augmentation, inputSize, { seed, ...picture }).flip;
 }
 
 function needsOf({ layers, stages }: Plan): { trainsConvolutions: boolean } {
@@ -271,37 +195,14 @@ function needsOf({ layers, stages }: Plan): { trainsConvolutions: boolean } {
   };
 }
 
-/** job.json: what was asked for, what was made of it, and how it came out. */
-function jobRecord({ jobId, request, attempt }: Assignment, plan: Plan, run: TrainedRun, runtime: Runtime) {
-  return {
-    id: jobId,
-    request: withoutQueries(request),
-    plan: withoutQueries(plan),
-    attempts: attempt,
-    runtime,
-    epochs: run.metrics.length,
-    exportedEpoch: run.exportedEpoch,
-    metrics: run.metrics.find(({ epoch }) => epoch === run.exportedEpoch) ?? null,
-  };
-}
-
-const URI_FIELDS = ['datasetUri', 'weights', 'uri', 'url'];
-
-/** A copy for a file that is kept: the query of a URL may hold a signature. */
-function withoutQueries<T>(value: T): T {
-  const print = (field: string, held: unknown) =>
-    URI_FIELDS.includes(field) && typeof held === 'string' ? printableUri(held) : held;
-  return JSON.parse(JSON.stringify(value, print)) as T;
-}
-
-function sayPublished({ store, say }: Pick<Attempt, 'store' | 'say'>, paths: string[]): void {
-  say({ type: 'artifacts', artifacts: artifactsOf(store, paths) });
+function sayPublished(store: ObjectStore, { files }: Manifest, say: Attempt['say']): void {
+  say({ type: 'artifacts', artifacts: artifactsOf(store, [...files.map(({ path }) => path), MANIFEST]) });
 }
 
 /** A job that ends by itself leaves its checkpoints; its error says where the last one is. */
 function withLastCheckpoint(error: unknown, lastCheckpointUri: string | null): unknown {
   if (!(error instanceof AppError)) return error;
-  if (error.code !== 'diverged' && error.code !== 'timed_out') return error;
+  if (!LEAVES_CHECKPOINTS.includes(error.code)) return error;
   return new AppError(error.code, error.message, {
     retryable: error.retryable,
     ...(error.errors && { errors: error.errors }),
