@@ -213,7 +213,7 @@ describe('a data set that cannot be trained on', () => {
 describe('weights of an earlier job', () => {
   async function addEnded(artifacts: Job['artifacts']): Promise<string> {
     const id = newJobId();
-    const record = await addJob(api.queue, id, makePayload(), 1);
+    const { record } = await addJob(api.queue, id, makePayload(), 1);
     await updatePayload(api.queue.redis, record, () => ({ artifacts }));
     const worker = new Worker(JOBS_QUEUE, async () => undefined, {
       connection: api.queue.redis,

@@ -53,6 +53,19 @@ describe('the client', () => {
     await expect(client.getJob(birds[0] ?? '')).rejects.toMatchObject({ code: 'job_not_found' });
   });
 
+  it('posts once for each key, and a canceled job again', async () => {
+    const options = { idempotencyKey: 'key-1' };
+    const [first, second] = await Promise.all([
+      client.createJob(request, options),
+      client.createJob(request, options),
+    ]);
+    expect(second.id).toBe(first.id);
+    await client.cancelJob(first.id);
+    const again = await client.retryJob(first.id, { idempotencyKey: 'key-2' });
+    expect(again).toMatchObject({ status: 'queued', retryOf: first.id });
+    expect(await client.retryJob(first.id, { idempotencyKey: 'key-2' })).toEqual(again);
+  });
+
   it('throws the error that the service answered with', async () => {
     const wrong = { ...request, freezeLayers: 'block9_pool' };
     const error = (await client.createJob(wrong).catch((thrown: unknown) => thrown)) as AppError;

@@ -87,8 +87,8 @@ async function read(id: string): Promise<Job> {
   return Job.parse(await toJob(record));
 }
 
-function add(payload = makePayload(), priority = 500): Promise<JobRecord> {
-  return addJob(parts, newJobId(), payload, priority);
+async function add(payload = makePayload(), priority = 500): Promise<JobRecord> {
+  return (await addJob(parts, newJobId(), payload, priority)).record;
 }
 
 async function cancel(id: string, by: QueueParts = parts): Promise<Job> {
@@ -213,7 +213,7 @@ describe('canceling', () => {
         await new Promise<void>((resolve) => signal?.addEventListener('abort', () => resolve()));
         throw toQueueError(canceledError());
       });
-      await parts.channel.subscribe((jobId) => void worker.cancelJob(jobId));
+      await parts.channel.subscribe(({ jobId }) => void worker.cancelJob(jobId));
       await started;
       const failed = settled(worker, 'failed');
       const answer = await cancel(id, other);

@@ -1,6 +1,6 @@
 import type { JobRequest, Plan } from '@headstart/contracts';
 import {
-  createCancelChannel,
+  createCommandChannel,
   createJobQueue,
   createRedis,
   createWebhookQueue,
@@ -19,7 +19,7 @@ export function openQueueParts(url: string, prefix = `test-${randomUUID()}`): Qu
   const redis = createRedis(url, 'worker');
   const jobs = createJobQueue(redis, prefix);
   const webhooks = createWebhookQueue(redis, prefix);
-  const channel = createCancelChannel(redis, prefix);
+  const channel = createCommandChannel(redis, prefix);
   return {
     prefix,
     redis,

@@ -21,6 +21,11 @@ export interface WaitOptions {
   intervalMs?: number;
 }
 
+export interface SubmitOptions {
+  /** 1 to 255 visible ASCII characters, new for every job that is wanted. */
+  idempotencyKey?: string;
+}
+
 /** What a list of jobs is filtered by. */
 export interface JobFilter {
   /** Only jobs of one of these. */
@@ -45,8 +50,9 @@ export class HeadstartClient {
     this.baseUrl = baseUrl.replace(/\/+$/, '');
   }
 
-  createJob(request: JobRequestInput): Promise<Job> {
-    return this.#send<Job>('POST', '/jobs', { body: request });
+  /** With the same `idempotencyKey` it can be called again and again, and makes one job. */
+  createJob(request: JobRequestInput, options: SubmitOptions = {}): Promise<Job> {
+    return this.#send<Job>('POST', '/jobs', { body: request, ...options });
   }
 
   /** What the job would do, without queueing it. */
@@ -89,6 +95,11 @@ export class HeadstartClient {
     return this.#send<Job>('POST', `/jobs/${encodeURIComponent(id)}/cancel`);
   }
 
+  /** Runs a job that failed or was canceled again, as a new job. */
+  retryJob(id: string, options: SubmitOptions = {}): Promise<Job> {
+    return this.#send<Job>('POST', `/jobs/${encodeURIComponent(id)}/retry`, options);
+  }
+
   /** Removes a job that has ended, and with `files` everything in its folder. */
   async deleteJob(id: string, { files = false }: { files?: boolean } = {}): Promise<void> {
     await this.#send('DELETE', `/jobs/${encodeURIComponent(id)}?files=${files}`);
@@ -116,7 +127,7 @@ export class HeadstartClient {
   async #send<T>(
     method: 'GET' | 'POST' | 'DELETE',
     path: string,
-    { body, signal }: { body?: unknown; signal?: AbortSignal } = {},
+    { body, idempotencyKey, signal }: SubmitOptions & { body?: unknown; signal?: AbortSignal } = {},
   ): Promise<T> {
     const url = this.baseUrl + path;
     const response = await fetch(url, {
@@ -124,6 +135,7 @@ export class HeadstartClient {
       headers: {
         accept: 'application/json',
         ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
       ...(signal && { signal }),

@@ -1,1 +1,1 @@
-export { HeadstartClient, type JobFilter, type WaitOptions } from './client.js';
+export { HeadstartClient, type JobFilter, type SubmitOptions, type WaitOptions } from './client.js';

@@ -17,6 +17,8 @@ export const ERRORS = {
   method_not_allowed: { status: 405, retryable: false, title: 'The route does not have that method' },
   job_not_ended: { status: 409, retryable: false, title: 'The job has not ended yet' },
   job_ended: { status: 409, retryable: false, title: 'The job has already ended' },
+  idempotency_conflict: { status: 409, retryable: false, title: 'The key was used for another request' },
+  job_gone: { status: 410, retryable: false, title: 'The job is no longer kept' },
   payload_too_large: { status: 413, retryable: false, title: 'The request body is too large' },
   unsupported_media_type: { status: 415, retryable: false, title: 'The request body must be JSON' },
   dataset_not_found: { status: 422, retryable: false, title: 'There is no data set there' },

@@ -95,6 +95,7 @@ export const Job = z
     }),
     priority: z.int(),
     metadata: z.record(z.string(), z.string()),
+    retryOf: z.string().nullable().meta({ description: 'Id of the job that this one runs again.' }),
     createdAt: Timestamp,
     startedAt: Timestamp.nullable(),
     finishedAt: Timestamp.nullable(),

@@ -1,7 +1,9 @@
 import type { Scenario } from '@headstart/contracts';
 import { createIORedisClient, type IRedisTransaction, Job } from 'bullmq';
 import type { ChainableCommander } from 'ioredis';
-import { indexKey, jobKey } from './keys.js';
+import { CLAIM_SECONDS, idempotencyConflict } from './idempotency.js';
+import { getRecord } from './job-queue.js';
+import { idempotencyKey, indexKey, jobKey } from './keys.js';
 import type { QueueParts } from './parts.js';
 import type { JobPayload, JobRecord } from './payload.js';
 
@@ -21,25 +23,34 @@ const INDEX_JOB = `
 local createdAt = redis.call('HGET', KEYS[1], 'timestamp')
 if redis.call('ZADD', KEYS[2], 'NX', 0, createdAt .. ':' .. ARGV[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'facts', ARGV[2])
+if KEYS[3] then redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[5]) end
 for _, member in ipairs(redis.call('ZRANDMEMBER', KEYS[2], 2)) do
   local id = string.sub(member, string.find(member, ':', 1, true) + 1)
   if redis.call('EXISTS', ARGV[3] .. id) == 0 then redis.call('ZREM', KEYS[2], member) end
 end
 return 1`;
 
+export interface AddedJob {
+  record: JobRecord;
+  /** False where the job was there already. */
+  isNew: boolean;
+}
+
 /**
- * Queues a job and puts it into the index, in one transaction.
- * @param id from newJobId; adding the same id twice makes one job.
+ * Queues a job and puts it into the index, with the record of its `Idempotency-Key` if it has one, in one transaction.
+ * @param id from newJobId, or of the payload's claim; adding the same id twice makes one job.
+ * @throws AppError('idempotency_conflict') where the job that is there already came from another request.
  */
 export async function addJob(
   { redis, prefix, jobs }: Pick<QueueParts, 'redis' | 'prefix' | 'jobs'>,
   id: string,
   payload: JobPayload,
   priority: number,
-): Promise<JobRecord> {
+): Promise<AddedJob> {
   const options = { ...jobs.defaultJobOptions, jobId: id, priority };
   const record = new Job<JobPayload>(jobs, 'fine-tune', payload, options, id);
-  const { scenario, metadata = {} } = payload.request;
+  const { claim, request } = payload;
+  const { scenario, metadata = {} } = request;
   const facts: JobFacts = { scenario, metadata };
 
   // Only then the connection knows BullMQ's scripts.
@@ -47,15 +58,18 @@ export async function addJob(
   // BullMQ's client makes ioredis's own transaction, with one method more.
   const transaction: ChainableCommander = createIORedisClient(redis).multi();
   await record.addJob(transaction as unknown as IRedisTransaction);
-  transaction.eval(
-    INDEX_JOB,
-    2,
-    jobKey(prefix, id),
-    indexKey(prefix),
-    id,
-    JSON.stringify(facts),
-    jobKey(prefix, ''),
-  );
-  for (const [error] of (await transaction.exec()) ?? []) if (error) throw error;
-  return record;
+  const keys = [jobKey(prefix, id), indexKey(prefix)];
+  const values = [id, JSON.stringify(facts), jobKey(prefix, '')];
+  if (claim) {
+    keys.push(idempotencyKey(prefix, claim.keyDigest));
+    values.push(claim.requestDigest, String(CLAIM_SECONDS));
+  }
+  transaction.eval(INDEX_JOB, keys.length, ...keys, ...values);
+  const results = (await transaction.exec()) ?? [];
+  for (const [error] of results) if (error) throw error;
+  if (results.at(-1)?.[1] === 1) return { record, isNew: true };
+
+  const existing = await getRecord(jobs, id);
+  if (claim && existing.data.claim?.requestDigest !== claim.requestDigest) throw idempotencyConflict(claim);
+  return { record: existing, isNew: false };
 }

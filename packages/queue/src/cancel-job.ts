@@ -26,7 +26,7 @@ export async function cancelJob(parts: QueueParts, record: JobRecord): Promise<J
 
   const now = new Date().toISOString();
   await updatePayload(parts.redis, record, ({ canceledAt }) => ({ canceledAt: canceledAt ?? now }));
-  await parts.channel.publish(before.id);
+  await parts.channel.publish({ type: 'cancel', jobId: before.id });
 
   const after = await toJob(await getRecord(parts.jobs, before.id));
   refuseEnded(after);

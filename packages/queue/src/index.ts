@@ -1,8 +1,9 @@
 export * from './add-job.js';
-export * from './cancel-channel.js';
 export * from './cancel-job.js';
+export * from './command-channel.js';
 export * from './config.js';
 export * from './failure.js';
+export * from './idempotency.js';
 export * from './job-queue.js';
 export { JOBS_QUEUE } from './keys.js';
 export * from './list-jobs.js';

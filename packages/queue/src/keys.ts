@@ -1,3 +1,5 @@
+export const JOBS_QUEUE = 'jobs';
+
 /** Keys of what is kept beside BullMQ's own, below the same prefix. */
 
 /** Sorted set of every job's `memberOf`, all of score 0, so that Redis sorts them by their bytes: by time, then by id. */
@@ -10,8 +12,6 @@ export function jobKey(prefix: string, id: string): string {
   return `${prefix}:${JOBS_QUEUE}:${id}`;
 }
 
-export const JOBS_QUEUE = 'jobs';
-
 /** A job's place in the index. @param createdAtMs 13 digits until the year 2286. */
 export function memberOf(createdAtMs: number, id: string): string {
   return `${createdAtMs}:${id}`;
@@ -19,4 +19,9 @@ export function memberOf(createdAtMs: number, id: string): string {
 
 export function idOf(member: string): string {
   return member.slice(member.indexOf(':') + 1);
+}
+
+/** The digest of the request that was posted with an `Idempotency-Key`. @param keyDigest of the client's key. */
+export function idempotencyKey(prefix: string, keyDigest: string): string {
+  return `${prefix}:idempotency:${keyDigest}`;
 }

@@ -1,6 +1,6 @@
 import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import type { CancelChannel } from './cancel-channel.js';
+import type { CommandChannel } from './command-channel.js';
 import type { JobPayload, WebhookPayload } from './payload.js';
 
 /** What the functions of this package work on; all of it over the same Redis and prefix. */
@@ -9,5 +9,5 @@ export interface QueueParts {
   prefix: string;
   jobs: Queue<JobPayload>;
   webhooks: Queue<WebhookPayload>;
-  channel: CancelChannel;
+  channel: CommandChannel;
 }

@@ -10,6 +10,21 @@ import type {
 } from '@headstart/contracts';
 import type { Job } from 'bullmq';
 
+/**
+ * What an `Idempotency-Key` stands for.
+ *
+ * The job's id is made from the key: however many posts with it run at once, and wherever one of them breaks off, the queue
+ * takes that id once. So a key is not reserved before its job is made, and a post that never came to its job blocks nobody. The
+ * record of the key is written with the job, and says, when the job is gone, that it was there.
+ */
+export interface IdempotencyClaim {
+  jobId: string;
+  /** SHA-256 of the client's key, which may be guessed less easily than it may be shown. */
+  keyDigest: string;
+  /** SHA-256 of what was posted: the same key with another is refused. */
+  requestDigest: string;
+}
+
 /** What a job carries through the queue: with BullMQ's own fields the only record of it while it lives. */
 export interface JobPayload {
   version: 1;
@@ -29,6 +44,10 @@ export interface JobPayload {
   warnings?: string[];
   /** ISO time of the first cancel request, which stays set whatever becomes of the job. */
   canceledAt: string | null;
+  /** Of a job that was posted with an `Idempotency-Key`. */
+  claim?: IdempotencyClaim;
+  /** Of a retry: the job that it runs again. */
+  retryOf?: string;
   /** ISO time at which a worker first started the job: BullMQ's own `processedOn` is of the last start. */
   startedAt?: string;
 }

@@ -24,6 +24,8 @@ export function createRedis(url: string, kind: RedisKind): Redis {
     ...OPTIONS[kind],
     retryStrategy: (tries) => Math.min(tries * 100, 1000),
   });
+  // Every request that comes before it is connected waits for it.
+  redis.setMaxListeners(0);
   // Without a listener ioredis prints every failed try; watchRedis reports an outage once.
   redis.on('error', () => undefined);
   return redis;

@@ -36,6 +36,7 @@ export async function toJob(record: JobRecord): Promise<Job> {
     versions: data.runtime?.versions ?? null,
     priority: record.priority,
     metadata: data.request.metadata ?? {},
+    retryOf: data.retryOf ?? null,
     createdAt: new Date(record.timestamp).toISOString(),
     startedAt: data.startedAt ?? (dropped ? null : isoOrNull(record.processedOn)),
     finishedAt: dropped ? data.canceledAt : isoOrNull(record.finishedOn),
@@ -65,7 +66,11 @@ function wasCanceledFirst({ data, processedOn }: JobRecord): boolean {
 
 function errorOf(record: JobRecord, status: JobStatus): Job['error'] {
   if (status === 'failed') return decodeFailure(record.failedReason);
-  if (status === 'canceled') return canceledError().toJobError();
+  if (status === 'canceled') {
+    // Of one that ran, its trainer's error, which says where the checkpoints are.
+    const error = record.failedReason ? decodeFailure(record.failedReason) : null;
+    return error?.code === 'canceled' ? error : canceledError().toJobError();
+  }
   return null;
 }
 

@@ -16,6 +16,7 @@ import { getJobRoute } from './routes/get-job.js';
 import { healthzRoute } from './routes/healthz.js';
 import { listJobsRoute } from './routes/list-jobs.js';
 import { readyzRoute } from './routes/readyz.js';
+import { retryJobRoute } from './routes/retry-job.js';
 
 /** What the app uses and does not own: whoever opened them closes them after the app. */
 export interface AppDeps {
@@ -50,6 +51,7 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(listJobsRoute);
   await app.register(getJobRoute);
   await app.register(cancelJobRoute);
+  await app.register(retryJobRoute, { config, stores: deps.stores });
   await app.register(deleteJobRoute, { stores: deps.stores });
   await app.register(healthzRoute);
   await app.register(readyzRoute);

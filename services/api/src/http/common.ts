@@ -9,3 +9,18 @@ export const JobParams = z.object({
     examples: ['0b0e4f3c-5f0a-4c8e-9a52-5d1a3f0f6f6e'],
   }),
 });
+
+export const IDEMPOTENCY_KEY = 'idempotency-key';
+
+/** Headers of a route that makes a job; others are let through, as every client sends some. */
+export const IdempotencyHeaders = z.object({
+  [IDEMPOTENCY_KEY]: z
+    .string()
+    .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 printable ASCII characters without spaces')
+    .optional()
+    .meta({
+      description:
+        'A value of your own, new for every job that you want: a post that is sent again with it makes no second job.',
+      examples: ['9f1c1a52-0f0e-4c1b-8f3a-5b7c2f3a9d10'],
+    }),
+});

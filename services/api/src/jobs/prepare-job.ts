@@ -36,18 +36,8 @@ export interface PreparedJob {
  * @throws AppError whose code POST /jobs documents.
  */
 export async function prepareJob(request: JobRequest, context: PrepareContext): Promise<PreparedJob> {
-  const { config, stores } = context;
-  if (request.webhook) {
-    if (!config.signsWebhooks) throw webhooksUnavailable(request.webhook.url);
-    createUrlGuard(config.storage.allowedNetworks).check(new URL(request.webhook.url));
-  }
-
-  const outputBaseUri = withSlash(request.output?.uri ?? config.outputUri);
-  stores.open(outputBaseUri);
-  if (isArchiveUri(request.datasetUri)) stores.locate(request.datasetUri);
-  else stores.open(withSlash(request.datasetUri));
-  const weights = request.model?.weights ?? 'imagenet';
-  if (weights.includes('://')) stores.locate(weights);
+  const outputBaseUri = checkLocations(request, context);
+  const weights = weightsOf(request);
 
   const jobModelUri = weights.startsWith('job:') ? await findModel(weights, context) : null;
   // First without the classes: a wrong request is answered before the object store is asked.
@@ -55,6 +45,31 @@ export async function prepareJob(request: JobRequest, context: PrepareContext): 
   resolvePlan(request, { ...planContext, classes: null });
   const classes = await peekClasses(request, context);
   return { plan: resolvePlan(request, { ...planContext, classes }), jobModelUri, outputBaseUri };
+}
+
+/**
+ * Checks that the deployment lets a job use what its request names. Asks nothing of the stores.
+ * @returns the folder below which the job makes its own, with a slash at its end.
+ */
+export function checkLocations(
+  request: JobRequest,
+  { config, stores }: Pick<PrepareContext, 'config' | 'stores'>,
+): string {
+  if (request.webhook) {
+    if (!config.signsWebhooks) throw webhooksUnavailable(request.webhook.url);
+    createUrlGuard(config.storage.allowedNetworks).check(new URL(request.webhook.url));
+  }
+  const outputBaseUri = withSlash(request.output?.uri ?? config.outputUri);
+  stores.open(outputBaseUri);
+  if (isArchiveUri(request.datasetUri)) stores.locate(request.datasetUri);
+  else stores.open(withSlash(request.datasetUri));
+  const weights = weightsOf(request);
+  if (weights.includes('://')) stores.locate(weights);
+  return outputBaseUri;
+}
+
+function weightsOf({ model }: JobRequest): string {
+  return model?.weights ?? 'imagenet';
 }
 
 /** @returns null for an archive, and while the object store does not answer: the worker will look again. */

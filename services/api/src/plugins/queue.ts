@@ -2,11 +2,13 @@ import { AppError, type Job, type ListQuery } from '@headstart/contracts';
 import {
   addJob,
   cancelJob,
-  createCancelChannel,
+  createCommandChannel,
   createJobQueue,
   type createRedis,
   createWebhookQueue,
   getRecord,
+  type IdempotencyClaim,
+  isClaimed,
   type JobPayload,
   type JobRecord,
   type JobsPage,
@@ -32,7 +34,10 @@ export interface FoundJob {
  */
 export interface JobsPort {
   check(): Promise<void>;
+  /** @throws AppError('idempotency_conflict') */
   add(id: string, payload: JobPayload, priority: number): Promise<Job>;
+  /** @throws AppError('idempotency_conflict') */
+  isClaimed(claim: IdempotencyClaim): Promise<boolean>;
   /** @throws AppError('job_not_found') */
   find(id: string): Promise<FoundJob>;
   list(query: Omit<ListQuery, 'cursor'>, cursor: string | null): Promise<JobsPage>;
@@ -82,7 +87,9 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
         ask(async () => {
           await redis.ping();
         }),
-      add: (id, payload, priority) => ask(async (parts) => toJob(await addJob(parts, id, payload, priority))),
+      add: (id, payload, priority) =>
+        ask(async (parts) => toJob((await addJob(parts, id, payload, priority)).record)),
+      isClaimed: (claim) => ask((parts) => isClaimed(parts, claim)),
       find: (id) =>
         ask(async ({ jobs }) => {
           const record = await getRecord(jobs, id);
@@ -134,7 +141,7 @@ function openQueuesOnce(redis: Redis, prefix: string) {
           prefix,
           jobs: createJobQueue(redis, prefix),
           webhooks: createWebhookQueue(redis, prefix),
-          channel: createCancelChannel(redis, prefix),
+          channel: createCommandChannel(redis, prefix),
         };
         current = { parts, ready: start(parts) };
       }

@@ -3,19 +3,21 @@ import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { ApiConfig } from '../config.js';
+import { IdempotencyHeaders } from '../http/common.js';
 import { problemResponses } from '../http/problem-responses.js';
 import { prepareJob } from '../jobs/prepare-job.js';
-import { submitJob } from '../jobs/submit-job.js';
+import { submitOnce } from '../jobs/submit-job.js';
 
 const schema = {
   operationId: 'createJob',
   tags: ['jobs'],
   summary: 'Post a job',
   description:
-    'Checks the request, resolves it to a plan and queues it. With `dryRun=true` it answers the plan and queues nothing.',
+    'Checks the request, resolves it to a plan and queues it. With `dryRun=true` it answers the plan and queues nothing. With an `Idempotency-Key` it can be sent again and again, and makes one job: the answer is that job as it is by then. A key is remembered for 31 days, and for as long as its job is kept.',
   querystring: z.strictObject({
     dryRun: z.enum(['true', 'false']).default('false').meta({ description: 'Answer the plan only.' }),
   }),
+  headers: IdempotencyHeaders,
   body: JobRequest,
   response: {
     200: { description: 'The plan of a dry run.', content: { 'application/json': { schema: Plan } } },
@@ -31,6 +33,8 @@ const schema = {
       'unsupported_media_type',
       'dataset_not_found',
       'dataset_invalid',
+      'idempotency_conflict',
+      'job_gone',
       'queue_unavailable',
     ),
   },
@@ -38,13 +42,20 @@ const schema = {
 
 const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> = async (app, options) => {
   app.post('/jobs', { schema }, async (request, reply) => {
+    const { body, query, log } = request;
     const findJob = async (id: string) => (await app.findOwnJob(request, id)).job;
-    const isDryRun = request.query.dryRun === 'true';
+    const prepare = async () => ({
+      request: body,
+      ...(await prepareJob(body, { ...options, findJob, log })),
+    });
+    if (query.dryRun === 'true')
+      return reply
+        .code(200)
+        .type('application/json')
+        .send((await prepare()).plan);
     // Asked before the data set is looked at, which can take longer than a client should wait for this answer.
-    if (!isDryRun) await app.jobs.check();
-    const prepared = await prepareJob(request.body, { ...options, findJob, log: request.log });
-    if (isDryRun) return reply.code(200).type('application/json').send(prepared.plan);
-    const job = await submitJob(request.body, prepared, { jobs: app.jobs, requestId: request.id });
+    await app.jobs.check();
+    const job = await submitOnce(app, request, body, prepare);
     return reply.code(202).header('location', `/jobs/${job.id}`).type('application/json').send(job);
   });
 };

@@ -11,7 +11,12 @@ import {
 } from '../trainer-protocol.js';
 
 /** A trainer that was told to stop, or said that it had ended, and has not ended by then is killed. */
-const STOP_WITHIN_MS = 30_000;
+const STOP_WITHIN_MS: Record<StopReason | 'ended', number> = {
+  // A step can take longer, and a native run hears nothing; what is in the store is whole all the same.
+  canceled: 5000,
+  timed_out: 30_000,
+  ended: 30_000,
+};
 /** Lines of a crashed trainer's stderr that its error quotes. */
 const STDERR_LINES = 20;
 
@@ -49,7 +54,7 @@ export function startTrainer(
   const stderr: string[] = [];
 
   const kill = () => void child.kill('SIGKILL');
-  const killLater = () => (killTimer ??= setTimeout(kill, STOP_WITHIN_MS));
+  const killLater = (why: StopReason | 'ended') => (killTimer ??= setTimeout(kill, STOP_WITHIN_MS[why]));
   const tell = (message: ToTrainer) => {
     // A trainer that has just ended cannot hear it, which its end says better than this error.
     if (child.connected) child.send(message, () => undefined);
@@ -79,7 +84,7 @@ export function startTrainer(
       case 'interrupted':
       case 'superseded':
         last = message;
-        killLater();
+        killLater('ended');
         break;
       case 'ready':
         break;
@@ -117,7 +122,7 @@ export function startTrainer(
     stop(reason) {
       stopReason ??= reason;
       tell({ type: 'stop', reason });
-      killLater();
+      killLater(reason);
     },
     interrupt() {
       isInterrupted = true;

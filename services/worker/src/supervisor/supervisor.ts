@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import {
   addWebhook,
-  type CancelChannel,
-  createCancelChannel,
+  type CommandChannel,
+  createCommandChannel,
   createJobQueue,
   createRedis,
   createWebhookQueue,
@@ -52,7 +52,7 @@ export async function startSupervisor(config: WorkerConfig, logger: Logger): Pro
   const kill = new AbortController();
   const jobs = createJobQueue(redis, prefix);
   const webhooks = createWebhookQueue(redis, prefix);
-  const channel = createCancelChannel(redis, prefix);
+  const channel = createCommandChannel(redis, prefix);
   const reserve = createReserve(logger);
   const parts: SupervisorParts = {
     config,
@@ -71,7 +71,7 @@ export async function startSupervisor(config: WorkerConfig, logger: Logger): Pro
   if (config.webhooks.secret === undefined)
     logger.warn('WEBHOOK_SECRET is not set: webhooks wait until a worker has it');
 
-  await subscribeToCancels(channel, worker, logger);
+  await subscribeToCommands(channel, worker, logger);
   await Promise.all([worker.waitUntilReady(), webhookWorker.waitUntilReady()]);
   reserve.refill(EngineChoice.parse({ ...config, engineSharers: await countWorkersHere(jobs) }));
   run(worker, logger);
@@ -147,13 +147,14 @@ async function leaveToOther(
   attempt.abandon();
 }
 
-async function subscribeToCancels(
-  channel: CancelChannel,
+async function subscribeToCommands(
+  channel: CommandChannel,
   worker: Worker<JobPayload>,
   logger: Logger,
 ): Promise<void> {
-  await channel.subscribe((jobId) => {
-    if (worker.cancelJob(jobId, 'canceled')) logger.info({ jobId }, 'the job is canceled');
+  await channel.subscribe(({ type, jobId }) => {
+    if (type === 'cancel' && worker.cancelJob(jobId, 'canceled'))
+      logger.info({ jobId }, 'the job is canceled');
   });
 }
 

@@ -1,17 +1,23 @@
 import { Relay } from 'bullmq';
 import type { Redis } from 'ioredis';
 
-/** Carries the ids of jobs to cancel from the API to the worker that runs them, over BullMQ's Relay. */
-export interface CancelChannel {
+/** What a client wants of a job that runs. */
+export interface JobCommand {
+  type: 'cancel';
+  jobId: string;
+}
+
+/** Carries commands from the API to the worker that runs the job, over BullMQ's Relay. */
+export interface CommandChannel {
   /** Rejects where Redis does not answer. A job that no worker listens for is no error. */
-  publish(jobId: string): Promise<void>;
-  /** Calls `listener` with every id that is published from now on, by any process. */
-  subscribe(listener: (jobId: string) => void): Promise<void>;
+  publish(command: JobCommand): Promise<void>;
+  /** Calls `listener` with every command that is published from now on, by any process. */
+  subscribe(listener: (command: JobCommand) => void): Promise<void>;
   close(): Promise<void>;
 }
 
 const NAMESPACE = 'headstart';
-const TOPIC = 'cancel';
+const TOPIC = 'commands';
 
 /**
  * Opens the channel. It connects when it is first used, and leaves `redis` open when it is closed.
@@ -19,7 +25,7 @@ const TOPIC = 'cancel';
  * A message can be lost while Redis is away; the payload's `canceledAt` cannot, so a worker looks there too, when it
  * starts a job and whenever it writes metrics.
  */
-export function createCancelChannel(redis: Redis, prefix: string): CancelChannel {
+export function createCommandChannel(redis: Redis, prefix: string): CommandChannel {
   let current: Relay | undefined;
 
   async function open(): Promise<Relay> {
@@ -37,13 +43,13 @@ export function createCancelChannel(redis: Redis, prefix: string): CancelChannel
   }
 
   return {
-    async publish(jobId) {
+    async publish(command) {
       const relay = await open();
-      await relay.publish(TOPIC, jobId);
+      await relay.publish(TOPIC, command);
     },
     async subscribe(listener) {
       const relay = await open();
-      await relay.subscribe<string>(TOPIC, ({ data }) => listener(data));
+      await relay.subscribe<JobCommand>(TOPIC, ({ data }) => listener(data));
     },
     async close() {
       await current?.close();
