@@ -166,14 +166,10 @@ export const EXCLUSIONS: readonly Exclusion[] = [
       ...[2, 3, 4, 6, 7].map((number) => `segments invalid ${number}`),
     ],
   }),
-  ...leaveOut(
-    'webgpu',
-    'WGSL grants exp and tan more error than the test does: "Accuracy of floating point expressions"',
-    {
-      exp: ['int32'],
-      tan: ['numbers exceed float32 precision'],
-    },
-  ),
+  ...leaveOut('webgpu', 'WGSL grants exp and tan more error than the test does', {
+    exp: ['int32'],
+    tan: ['numbers exceed float32 precision'],
+  }),
   ...leaveOut('webgpu', "tfjs's WebGPU backend takes pixels from a browser's canvas alone", {
     'fromPixels, mock canvas': ['accepts a canvas-like element'],
   }),
