@@ -54,6 +54,13 @@ describe('a job', () => {
     expect(job.metrics.map(({ epoch }) => epoch)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
     expect(job.metrics.at(-1)?.valAccuracy).toBe(1);
 
+    const events = await (await fetch(`${deployment.api.url}/jobs/${id}/events`)).text();
+    const told = (name: string) =>
+      [...events.matchAll(new RegExp(`"${name}":"([a-z]+)"`, 'g'))].map((m) => m[1]);
+    expect(told('status')).toEqual(['queued', 'running', 'succeeded']);
+    expect(told('phase')).toEqual(['dataset', 'plan', 'features', 'training', 'export', 'upload']);
+    expect(told('type').filter((type) => type === 'epoch')).toHaveLength(20);
+
     const manifest = Manifest.parse(
       JSON.parse(String(await readOutput(job.artifacts?.files['manifest'] ?? ''))),
     );

@@ -136,7 +136,7 @@ async function expectDocumented(
   const path = url.split('?', 1)[0] ?? '';
   if (path.includes('%')) return;
   const { paths = {} } = await documentOnce();
-  const template = path.replace(/^\/jobs\/[^/]+/, '/jobs/{id}');
+  const template = path.replace(/^\/jobs\/[^/]+/, '/jobs/{id}').replace(/artifacts\/.+$/, 'artifacts/{path}');
   const operation = paths[template]?.[method.toLowerCase() as 'get' | 'post' | 'delete'];
   const documented = operation?.responses?.[response.statusCode] as DocumentedResponse | undefined;
   expect(documented, `${method} ${template} -> ${response.statusCode}`).toBeDefined();

@@ -1,5 +1,6 @@
 import {
   AppError,
+  type ArtifactList,
   ENDED_STATUSES,
   type Job,
   type JobList,
@@ -98,6 +99,13 @@ export class HeadstartClient {
   /** Runs a job that failed or was canceled again, as a new job. */
   retryJob(id: string, options: SubmitOptions = {}): Promise<Job> {
     return this.#send<Job>('POST', `/jobs/${encodeURIComponent(id)}/retry`, options);
+  }
+
+  /** Every file in the job's folder, with where to GET it. */
+  async listArtifacts(id: string): Promise<ArtifactList['artifacts']> {
+    const path = `/jobs/${encodeURIComponent(id)}/artifacts`;
+    const { artifacts } = await this.#send<ArtifactList>('GET', path);
+    return artifacts.map((file) => ({ ...file, url: new URL(file.url, this.baseUrl).href }));
   }
 
   /** Removes a job that has ended, and with `files` everything in its folder. */

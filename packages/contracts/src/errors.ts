@@ -20,6 +20,7 @@ export const ERRORS = {
   idempotency_conflict: { status: 409, retryable: false, title: 'The key was used for another request' },
   job_gone: { status: 410, retryable: false, title: 'The job is no longer kept' },
   payload_too_large: { status: 413, retryable: false, title: 'The request body is too large' },
+  range_not_satisfiable: { status: 416, retryable: false, title: 'The file does not have those bytes' },
   unsupported_media_type: { status: 415, retryable: false, title: 'The request body must be JSON' },
   dataset_not_found: { status: 422, retryable: false, title: 'There is no data set there' },
   dataset_invalid: { status: 422, retryable: false, title: 'The data set cannot be trained on' },

@@ -1,9 +1,9 @@
-import type { Scenario } from '@headstart/contracts';
+import type { Scenario, StoredJobEvent } from '@headstart/contracts';
 import { createIORedisClient, type IRedisTransaction, Job } from 'bullmq';
 import type { ChainableCommander } from 'ioredis';
 import { CLAIM_SECONDS, idempotencyConflict } from './idempotency.js';
-import { getRecord } from './job-queue.js';
-import { idempotencyKey, indexKey, jobKey } from './keys.js';
+import { getRecord, KEPT_SECONDS } from './job-queue.js';
+import { eventsKey, idempotencyKey, indexKey, jobKey } from './keys.js';
 import type { QueueParts } from './parts.js';
 import type { JobPayload, JobRecord } from './payload.js';
 
@@ -14,7 +14,7 @@ export interface JobFacts {
 }
 
 /**
- * Puts a job that BullMQ has just taken into the index; one that was there before stays as it is.
+ * Puts a job that BullMQ has just taken into the index, and begins its events; one that was there before stays as it is.
  *
  * BullMQ removes ended jobs by their age and tells nobody. So each new job looks at two others of the index, drawn at random,
  * and drops those that are gone: however rarely somebody lists, dead entries never outnumber the living.
@@ -23,7 +23,9 @@ const INDEX_JOB = `
 local createdAt = redis.call('HGET', KEYS[1], 'timestamp')
 if redis.call('ZADD', KEYS[2], 'NX', 0, createdAt .. ':' .. ARGV[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], 'facts', ARGV[2])
-if KEYS[3] then redis.call('SET', KEYS[3], ARGV[4], 'EX', ARGV[5]) end
+redis.call('XADD', KEYS[3], '*', 'data', ARGV[4])
+redis.call('EXPIRE', KEYS[3], ARGV[5])
+if KEYS[4] then redis.call('SET', KEYS[4], ARGV[6], 'EX', ARGV[7]) end
 for _, member in ipairs(redis.call('ZRANDMEMBER', KEYS[2], 2)) do
   local id = string.sub(member, string.find(member, ':', 1, true) + 1)
   if redis.call('EXISTS', ARGV[3] .. id) == 0 then redis.call('ZREM', KEYS[2], member) end
@@ -58,11 +60,12 @@ export async function addJob(
   // BullMQ's client makes ioredis's own transaction, with one method more.
   const transaction: ChainableCommander = createIORedisClient(redis).multi();
   await record.addJob(transaction as unknown as IRedisTransaction);
-  const keys = [jobKey(prefix, id), indexKey(prefix)];
-  const values = [id, JSON.stringify(facts), jobKey(prefix, '')];
+  const event: StoredJobEvent = { type: 'status', status: 'queued', attempt: 0, error: null };
+  const keys = [jobKey(prefix, id), indexKey(prefix), eventsKey(prefix, id)];
+  const values = [id, JSON.stringify(facts), jobKey(prefix, ''), JSON.stringify(event), KEPT_SECONDS.failed];
   if (claim) {
     keys.push(idempotencyKey(prefix, claim.keyDigest));
-    values.push(claim.requestDigest, String(CLAIM_SECONDS));
+    values.push(claim.requestDigest, CLAIM_SECONDS);
   }
   transaction.eval(INDEX_JOB, keys.length, ...keys, ...values);
   const results = (await transaction.exec()) ?? [];

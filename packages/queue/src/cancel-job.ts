@@ -1,4 +1,5 @@
 import { AppError, ENDED_STATUSES, type Job } from '@headstart/contracts';
+import { settleJob } from './events.js';
 import { getRecord } from './job-queue.js';
 import type { QueueParts } from './parts.js';
 import type { JobRecord } from './payload.js';
@@ -30,6 +31,7 @@ export async function cancelJob(parts: QueueParts, record: JobRecord): Promise<J
 
   const after = await toJob(await getRecord(parts.jobs, before.id));
   refuseEnded(after);
+  if (after.status === 'canceled') await settleJob(parts, record, false);
   const webhook = webhookFor(after);
   // The worker that drops or stops the job queues the same webhook, and the queue takes the first of the two.
   if (webhook) await addWebhook(parts.webhooks, after.id, webhook);

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { AppError } from '@headstart/contracts';
-import { SECONDS_PER_DAY } from './job-queue.js';
+import { KEPT_SECONDS, SECONDS_PER_DAY } from './job-queue.js';
 import { idempotencyKey } from './keys.js';
 import type { QueueParts } from './parts.js';
 import type { IdempotencyClaim } from './payload.js';
 
 /** The longest that a job is kept once it has ended, and a day. */
-export const CLAIM_SECONDS = 31 * SECONDS_PER_DAY;
+export const CLAIM_SECONDS = KEPT_SECONDS.failed + SECONDS_PER_DAY;
 
 /** @param request what makes two posts the same: JSON, in which the order of fields does not count. */
 export function claimFor(key: string, request: unknown): IdempotencyClaim {

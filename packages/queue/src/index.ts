@@ -2,6 +2,7 @@ export * from './add-job.js';
 export * from './cancel-job.js';
 export * from './command-channel.js';
 export * from './config.js';
+export * from './events.js';
 export * from './failure.js';
 export * from './idempotency.js';
 export * from './job-queue.js';

@@ -9,6 +9,8 @@ import type { JobPayload, JobRecord } from './payload.js';
 export const DEFAULT_PRIORITY = 500;
 
 export const SECONDS_PER_DAY = 86_400;
+/** How long a job is kept once it has ended; a canceled one as one that failed. */
+export const KEPT_SECONDS = { succeeded: 7 * SECONDS_PER_DAY, failed: 30 * SECONDS_PER_DAY };
 
 /** Opens the queue of jobs. It uses `redis` and leaves it open when it is closed. */
 export function createJobQueue(redis: Redis, prefix: string): Queue<JobPayload> {
@@ -18,8 +20,8 @@ export function createJobQueue(redis: Redis, prefix: string): Queue<JobPayload> 
     defaultJobOptions: {
       attempts: 5,
       backoff: { type: 'exponential', delay: 5000 },
-      removeOnComplete: { age: 7 * SECONDS_PER_DAY },
-      removeOnFail: { age: 30 * SECONDS_PER_DAY },
+      removeOnComplete: { age: KEPT_SECONDS.succeeded },
+      removeOnFail: { age: KEPT_SECONDS.failed },
     },
   });
   // The queue only passes on what its connection reports, and watchRedis reports that; its commands reject themselves.

@@ -25,3 +25,8 @@ export function idOf(member: string): string {
 export function idempotencyKey(prefix: string, keyDigest: string): string {
   return `${prefix}:idempotency:${keyDigest}`;
 }
+
+/** The stream of what happened to a job, and the channel that says when there is more. */
+export function eventsKey(prefix: string, id: string): string {
+  return `${prefix}:events:${id}`;
+}

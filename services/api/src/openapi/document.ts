@@ -21,6 +21,7 @@ export async function buildDocument(): Promise<Document> {
     await app.ready();
     const document = structuredClone(app.swagger()) as Document;
     document.webhooks = describeWebhooks();
+    nameWildcards(document);
     describeHeaders(document);
     addExamples(document);
     pruneSchemas(document);
@@ -43,6 +44,18 @@ export async function renderDocument(): Promise<string> {
       aliasDuplicateObjects: false,
     })
   );
+}
+
+/** Fastify calls what is behind the last slash `*`; OpenAPI wants a name for it. */
+function nameWildcards({ paths = {} }: Document): void {
+  for (const [path, item] of Object.entries(paths)) {
+    if (!path.endsWith('/{*}') || !item) continue;
+    const parameters = [item.get, item.post, item.delete].flatMap((operation) => operation?.parameters ?? []);
+    for (const parameter of parameters)
+      if ('name' in parameter && parameter.name === '*') parameter.name = 'path';
+    paths[path.replace('/{*}', '/{path}')] = item;
+    delete paths[path];
+  }
 }
 
 function operationsOf(document: Document): OpenAPIV3_1.OperationObject[] {

@@ -9,11 +9,13 @@ import {
   getRecord,
   type IdempotencyClaim,
   isClaimed,
+  type JobEventEntry,
   type JobPayload,
   type JobRecord,
   type JobsPage,
   listJobs,
   type QueueParts,
+  readEvents,
   removeJob,
   toJob,
   watchRedis,
@@ -38,6 +40,8 @@ export interface JobsPort {
   add(id: string, payload: JobPayload, priority: number): Promise<Job>;
   /** @throws AppError('idempotency_conflict') */
   isClaimed(claim: IdempotencyClaim): Promise<boolean>;
+  /** Up to `count` events behind the entry `after`, the oldest first. */
+  readEvents(id: string, after: string, count: number): Promise<JobEventEntry[]>;
   /** @throws AppError('job_not_found') */
   find(id: string): Promise<FoundJob>;
   list(query: Omit<ListQuery, 'cursor'>, cursor: string | null): Promise<JobsPage>;
@@ -95,6 +99,7 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
           const record = await getRecord(jobs, id);
           return { record, job: await toJob(record) };
         }),
+      readEvents: (id, after, count) => ask((parts) => readEvents(parts, id, after, count)),
       list: (query, cursor) => ask((parts) => listJobs(parts, query, cursor)),
       cancel: (record) => ask((parts) => cancelJob(parts, record)),
       remove: (record) => ask((parts) => removeJob(parts, record)),

@@ -1,11 +1,20 @@
-import type { Progress } from '@headstart/contracts';
-import { isLatestAttempt, type JobPayload, type JobRecord, updatePayload } from '@headstart/queue';
+import type { Progress, StoredJobEvent } from '@headstart/contracts';
+import {
+  announceProgress,
+  appendEvent,
+  isLatestAttempt,
+  type JobPayload,
+  type JobRecord,
+  updatePayload,
+} from '@headstart/queue';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 
 /** Writes what an attempt reports into the job's record. */
 export interface JobWriter {
   progress(progress: Progress): void;
+  /** For those who listen to the job. */
+  event(event: StoredJobEvent): void;
   update(change: (payload: JobPayload) => Partial<JobPayload>): void;
   /** Resolves when all that was handed in before has been written, however long Redis is away. */
   drained(): Promise<void>;
@@ -14,7 +23,7 @@ export interface JobWriter {
 }
 
 interface Write {
-  kind: 'progress' | 'payload';
+  kind: 'progress' | 'payload' | 'event';
   run(): Promise<void>;
 }
 
@@ -26,7 +35,7 @@ interface Write {
  * @param onCanceled called when a write finds that the job has been canceled: the message about it may have been lost.
  */
 export function createJobWriter(
-  redis: Redis,
+  parts: { redis: Redis; prefix: string },
   job: JobRecord,
   attempt: number,
   logger: Logger,
@@ -59,7 +68,17 @@ export function createJobWriter(
       add({
         kind: 'progress',
         async run() {
-          if (await isLatestAttempt(redis, job, attempt)) await job.updateProgress(progress);
+          if (!(await isLatestAttempt(parts.redis, job, attempt))) return;
+          await job.updateProgress(progress);
+          await announceProgress(parts, job.id ?? '', progress);
+        },
+      });
+    },
+    event(event) {
+      add({
+        kind: 'event',
+        async run() {
+          if (await isLatestAttempt(parts.redis, job, attempt)) await appendEvent(parts, job.id ?? '', event);
         },
       });
     },
@@ -67,7 +86,7 @@ export function createJobWriter(
       add({
         kind: 'payload',
         async run() {
-          const payload = await updatePayload(redis, job, change, attempt);
+          const payload = await updatePayload(parts.redis, job, change, attempt);
           if (payload !== null && payload.canceledAt !== null) onCanceled();
         },
       });

@@ -1,6 +1,7 @@
-import { AppError, type Job as WireJob } from '@headstart/contracts';
+import { AppError, type Job as WireJob, type Phase } from '@headstart/contracts';
 import {
   addWebhook,
+  appendEvent,
   findJob,
   type JobPayload,
   type JobRecord,
@@ -84,10 +85,11 @@ export function createProcessor(parts: SupervisorParts, running: Map<string, Run
         if (isFinal(job, ending.error)) {
           const status = ending.error.code === 'canceled' ? 'canceled' : 'failed';
           await announce(parts, job, { status, error: ending.error.toJobError() });
-        }
+        } else await sayQueued(parts, job, ending.error);
         throw toQueueError(ending.error);
       case 'interrupted':
         await job.moveToWait(token);
+        await sayQueued(parts, job, null);
         throw new WaitingError('The worker shuts down, and has given the job back.');
       case 'abandoned':
       case 'superseded':
@@ -145,16 +147,17 @@ interface Limits {
 
 /** Runs the trainer, writes what it reports, and passes on to it what comes from outside. */
 async function superviseTrainer(
-  { redis, reserve, shutdown, kill }: SupervisorParts,
+  { config, redis, reserve, shutdown, kill }: SupervisorParts,
   running: Map<string, RunningAttempt>,
   job: JobRecord,
   assignment: Assignment,
   { deadlineMs, signal, logger }: Limits,
 ): Promise<Ending> {
   let isAbandoned = false;
-  const writer = createJobWriter(redis, job, assignment.attempt, logger, () => trainer.stop('canceled'));
+  const parts = { redis, prefix: config.queuePrefix };
+  const writer = createJobWriter(parts, job, assignment.attempt, logger, () => trainer.stop('canceled'));
   const choice = EngineChoice.parse(assignment);
-  const onReport = (report: TrainerReport) => write(writer, report, logger);
+  const onReport = createReporter(writer, logger);
   const trainer = startTrainer(reserve.take(choice), assignment, logger, onReport);
   const abandon = () => {
     isAbandoned = true;
@@ -169,6 +172,7 @@ async function superviseTrainer(
   ];
   running.set(assignment.jobId, { attempt: assignment.attempt, abandon });
   logger.info({ trainerPid: trainer.pid }, 'attempt started');
+  writer.event({ type: 'status', status: 'running', attempt: assignment.attempt, error: null });
   try {
     const outcome = await trainer.outcome;
     await writer.drained();
@@ -181,10 +185,24 @@ async function superviseTrainer(
   }
 }
 
+/** Hands on what a trainer reports: into the record, and to those who listen. */
+function createReporter(writer: JobWriter, logger: Logger): (report: TrainerReport) => void {
+  let phase: Phase | null = null;
+  return (report) => {
+    if (report.type === 'progress' && report.progress.phase !== phase) {
+      phase = report.progress.phase;
+      writer.event({ type: 'phase', phase });
+    }
+    write(writer, report, logger);
+  };
+}
+
 function write(writer: JobWriter, report: TrainerReport, logger: Logger): void {
   switch (report.type) {
     case 'progress':
       return writer.progress(report.progress);
+    case 'log':
+      return writer.event(report);
     case 'runtime':
       return writer.update(() => ({ runtime: report.runtime }));
     case 'plan':
@@ -208,6 +226,7 @@ function write(writer: JobWriter, report: TrainerReport, logger: Logger): void {
     case 'history':
       return writer.update(() => ({ metrics: report.metrics }));
     case 'epoch':
+      writer.event(report);
       // An attempt that was lost may have reported the same epoch before.
       return writer.update(({ metrics }) => ({
         metrics: [...metrics.filter(({ epoch }) => epoch < report.metrics.epoch), report.metrics],
@@ -223,6 +242,21 @@ async function announce(
 ): Promise<void> {
   const webhook = webhookFor({ ...(await toJob(job)), ...end, finishedAt: new Date().toISOString() });
   if (webhook) await addWebhook(webhooks, job.id ?? '', webhook);
+}
+
+/** Tells those who listen that the job waits for another attempt. */
+async function sayQueued(
+  { config, redis }: SupervisorParts,
+  job: JobRecord,
+  error: AppError | null,
+): Promise<void> {
+  const parts = { redis, prefix: config.queuePrefix };
+  await appendEvent(parts, job.id ?? '', {
+    type: 'status',
+    status: 'queued',
+    attempt: job.attemptsStarted,
+    error: error?.toJobError() ?? null,
+  });
 }
 
 /** Whether BullMQ will end the job with that error. */

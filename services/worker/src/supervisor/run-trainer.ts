@@ -21,7 +21,7 @@ const STOP_WITHIN_MS: Record<StopReason | 'ended', number> = {
 const STDERR_LINES = 20;
 
 type Last = Extract<FromTrainer, { type: 'done' | 'failed' | 'interrupted' | 'superseded' }>;
-export type TrainerReport = Exclude<FromTrainer, Last | { type: 'ready' | 'log' }>;
+export type TrainerReport = Exclude<FromTrainer, Last | { type: 'ready' }>;
 
 export type Outcome =
   { type: 'done' } | { type: 'failed'; error: AppError } | { type: 'interrupted' } | { type: 'superseded' };
@@ -90,6 +90,7 @@ export function startTrainer(
         break;
       case 'log':
         logger[message.level](message.fields, message.message);
+        onReport(message);
         break;
       default:
         onReport(message);

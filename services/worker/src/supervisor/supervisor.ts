@@ -8,7 +8,9 @@ import {
   createWebhookQueue,
   findJob,
   type JobPayload,
+  type JobRecord,
   JOBS_QUEUE,
+  settleJob,
   toJob,
   watchRedis,
   webhookFor,
@@ -111,9 +113,15 @@ function createJobWorker(parts: SupervisorParts, running: Map<string, RunningAtt
   );
   worker.on('error', (err) => logger.debug({ err }, 'job worker'));
   worker.on('stalled', (jobId) => logger.warn({ jobId }, 'its worker was lost; the job is queued again'));
+  const settle = (job: JobRecord, succeeded: boolean) =>
+    settleJob({ redis, prefix: config.queuePrefix }, job, succeeded).catch((err: unknown) =>
+      logger.error({ err, jobId: job.id }, 'listeners were not told that the job has ended'),
+    );
+  worker.on('completed', (job) => void settle(job, true));
   worker.on('failed', (job) => {
     // A job that BullMQ fails by itself, since its workers were lost too often, has passed no processor.
     if (job?.finishedOn === undefined) return;
+    void settle(job, false);
     announceFailure(parts, job.id ?? '').catch((err: unknown) => logger.error({ err }, 'webhook not queued'));
   });
   worker.on('lockRenewalFailed', (jobIds) => {

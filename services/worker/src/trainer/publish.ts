@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   AppError,
   type Artifacts,
+  contentTypeOf,
   type Manifest,
   type ManifestFile,
   type ObjectStore,
@@ -27,13 +28,6 @@ const MAIN_FILES = {
   report: REPORT,
   job: 'job.json',
 } as const;
-
-const CONTENT_TYPES: Record<string, string> = {
-  json: 'application/json',
-  jsonl: 'application/jsonl',
-  csv: 'text/csv; charset=utf-8',
-  svg: 'image/svg+xml',
-};
 
 /** The artifacts of a job that has published these files. @param folder that they are in until all are. */
 export function artifactsOf(store: ObjectStore, paths: Iterable<string>, folder = ''): Artifacts {
@@ -134,10 +128,6 @@ async function verify(store: ObjectStore, files: ManifestFile[]): Promise<void> 
     `${wrong.length} uploaded files are missing or of another size, the first is ${first.path}: ${sizes.get(first.path) ?? 'no'} bytes of ${first.sizeBytes}.`,
     { details: { files: wrong.map(({ path }) => path) } },
   );
-}
-
-function contentTypeOf(path: string): string {
-  return CONTENT_TYPES[path.slice(path.lastIndexOf('.') + 1)] ?? 'application/octet-stream';
 }
 
 function toJson(value: unknown): string {

@@ -1,0 +1,50 @@
+import { ENDED_STATUSES, type JobEvent } from '@headstart/contracts';
+import type { JobFeed } from './feed.js';
+
+/** Id of the last event of a job, which is made from its record: behind it there is nothing. */
+export const END = 'end';
+
+/**
+ * A job's events as text/event-stream, from an entry on to the job's end.
+ *
+ * The consumer pulls: one that is slow is behind, holds nothing up, and costs no memory.
+ * @param after id of the last event that the client has, `0-0` for none.
+ */
+export async function* follow(feed: JobFeed, after: string, signal: AbortSignal): AsyncGenerator<string> {
+  let place = after;
+  let progress: unknown = null;
+  // The first byte tells the client that it is heard.
+  yield ': listening\n\n';
+  while (!signal.aborted) {
+    const seen = feed.version;
+    const { job, isGone } = await feed.refresh();
+    const events = await feed.after(place).catch(() => []);
+    for (const { id, event } of events) {
+      place = id;
+      yield format(event, new Date(Number(id.split('-')[0])), id);
+    }
+    if (isGone) return;
+    if (events.length > 0) continue;
+    if (job && ENDED_STATUSES.includes(job.status)) {
+      const { status, attempts, error, finishedAt } = job;
+      yield format(
+        { type: 'status', status, attempt: attempts, error },
+        new Date(finishedAt ?? Date.now()),
+        END,
+      );
+      return;
+    }
+    const latest = feed.progress ?? job?.progress ?? null;
+    if (latest !== null && JSON.stringify(latest) !== JSON.stringify(progress)) {
+      progress = latest;
+      yield format({ type: 'progress', progress: latest }, new Date());
+    } else yield ':\n\n';
+    await feed.changed(seen, signal);
+  }
+}
+
+/** One event (WHATWG HTML, server-sent events). Without an id it leaves the client's last one as it is. */
+function format(event: JobEvent, at: Date, id?: string): string {
+  const data = JSON.stringify({ ...event, at: at.toISOString() });
+  return `${id === undefined ? '' : `id: ${id}\n`}event: ${event.type}\ndata: ${data}\n\n`;
+}

@@ -1,0 +1,101 @@
+import { AppError, contentTypeOf, type ObjectStore, type ObjectStores } from '@headstart/contracts';
+import type { FastifyReply } from 'fastify';
+import fp from 'fastify-plugin';
+import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { posix } from 'node:path';
+import { z } from 'zod';
+import { JobParams, NoQuery } from '../http/common.js';
+import { problemResponses } from '../http/problem-responses.js';
+import { parseRange } from '../http/range.js';
+import { LINK_SECONDS } from '../jobs/artifacts.js';
+
+const File = { schema: z.string().meta({ format: 'binary' }) };
+const MEDIA_TYPES = [
+  'application/octet-stream',
+  'application/json',
+  'application/jsonl',
+  'text/csv',
+  'image/svg+xml',
+];
+const content = Object.fromEntries(MEDIA_TYPES.map((type) => [type, File]));
+
+const schema = {
+  operationId: 'getArtifact',
+  tags: ['jobs'],
+  summary: "Read one of a job's files",
+  description:
+    'Sends a file that lies on a disk, with one byte range if the header asks for it; leads to a link that is valid for 15 minutes where it lies in an S3 store.',
+  params: JobParams.extend({
+    '*': z.string().meta({ description: "Path below the job's folder.", examples: ['model/model.json'] }),
+  }),
+  querystring: NoQuery,
+  headers: z.object({
+    range: z.string().optional().meta({ description: 'For example `bytes=0-1023`.' }),
+  }),
+  response: {
+    200: { description: 'The file.', content },
+    206: { description: 'The range of it.', content },
+    307: z.null().meta({ description: 'It is at `location`.' }),
+    ...problemResponses(
+      'invalid_request',
+      'uri_forbidden',
+      'storage_forbidden',
+      'job_not_found',
+      'storage_not_found',
+      'range_not_satisfiable',
+      'queue_unavailable',
+      'storage_unavailable',
+    ),
+  },
+};
+
+const route: FastifyPluginAsyncZod<{ stores: ObjectStores }> = async (app, { stores }) => {
+  app.get('/jobs/:id/artifacts/*', { schema }, async (request, reply) => {
+    const { id, '*': path } = request.params;
+    const { record } = await app.findOwnJob(request, id);
+    const store = stores.open(record.data.outputUri);
+    const link = await store.presignGet(path, LINK_SECONDS);
+    if (link !== null) return reply.code(307).header('location', link).send(null);
+    return sendFile(reply, store, path, request.headers.range);
+  });
+};
+
+async function sendFile(
+  reply: FastifyReply,
+  store: ObjectStore,
+  path: string,
+  rangeHeader: string | undefined,
+): Promise<FastifyReply> {
+  const info = await store.stat(path);
+  if (info === null)
+    throw new AppError(
+      'storage_not_found',
+      `The job has no file ${JSON.stringify(path)}. GET its artifacts for a list.`,
+    );
+  const { sizeBytes } = info;
+  reply.header('accept-ranges', 'bytes');
+  const range = parseRange(rangeHeader, sizeBytes);
+  if (range === 'unsatisfiable') {
+    reply.header('content-range', `bytes */${sizeBytes}`);
+    throw new AppError(
+      'range_not_satisfiable',
+      `The file has ${sizeBytes} bytes; received "${rangeHeader}".`,
+    );
+  }
+  const stream = await store.read(path, range ? { range } : {});
+  if (range) reply.code(206).header('content-range', `bytes ${range.start}-${range.end}/${sizeBytes}`);
+  return (
+    reply
+      .type(contentTypeOf(path))
+      .header('content-length', range ? range.end - range.start + 1 : sizeBytes)
+      // Saved, never shown: a file that a browser renders would run its scripts as this origin's.
+      .header(
+        'content-disposition',
+        `attachment; filename*=UTF-8''${encodeURIComponent(posix.basename(path))}`,
+      )
+      .header('x-content-type-options', 'nosniff')
+      .send(stream)
+  );
+}
+
+export const getArtifactRoute = fp(route, { name: 'get-artifact', dependencies: ['own-jobs', 'openapi'] });
