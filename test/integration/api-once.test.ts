@@ -169,3 +169,31 @@ describe('POST /jobs/:id/retry', () => {
     expect(await retry(id)).toMatchObject({ status: 403, body: { code: 'uri_forbidden' } });
   });
 });
+
+describe('POST /jobs/:id/finish', () => {
+  const finish = (id: string) => api.ask({ method: 'POST', url: `/jobs/${id}/finish` });
+
+  it('marks a job that runs, once, and tells its worker', async () => {
+    const id = idOf(await api.post(small()));
+    expect(await finish(id)).toMatchObject({ status: 409, body: { code: 'job_not_running' } });
+    const commands: unknown[] = [];
+    await api.queue.channel.subscribe((command) => commands.push(command));
+    const { redis: connection, prefix } = api.queue;
+    let end = () => {};
+    const worker = new Worker(JOBS_QUEUE, () => new Promise<void>((resolve) => (end = resolve)), {
+      connection,
+      prefix,
+    });
+    await new Promise<void>((resolve) => worker.once('active', () => resolve()));
+    const first = await finish(id);
+    expect(first).toMatchObject({ status: 200, body: { status: 'running' } });
+    expect(first.body['finishRequestedAt']).not.toBeNull();
+    expect((await finish(id)).body).toEqual(first.body);
+    const completed = new Promise<void>((resolve) => worker.once('completed', () => resolve()));
+    end();
+    await completed;
+    await worker.close();
+    expect(await finish(id)).toMatchObject({ status: 409, body: { code: 'job_ended' } });
+    expect(commands[0]).toEqual({ type: 'finish', jobId: id });
+  });
+});

@@ -60,6 +60,7 @@ describe('the client', () => {
       client.createJob(request, options),
     ]);
     expect(second.id).toBe(first.id);
+    await expect(client.finishJob(first.id)).rejects.toMatchObject({ code: 'job_not_running' });
     await client.cancelJob(first.id);
     const again = await client.retryJob(first.id, { idempotencyKey: 'key-2' });
     expect(again).toMatchObject({ status: 'queued', retryOf: first.id });

@@ -96,6 +96,11 @@ export class HeadstartClient {
     return this.#send<Job>('POST', `/jobs/${encodeURIComponent(id)}/cancel`);
   }
 
+  /** Ends training at the next step, and has the model published as it is by then. */
+  finishJob(id: string): Promise<Job> {
+    return this.#send<Job>('POST', `/jobs/${encodeURIComponent(id)}/finish`);
+  }
+
   /** Runs a job that failed or was canceled again, as a new job. */
   retryJob(id: string, options: SubmitOptions = {}): Promise<Job> {
     return this.#send<Job>('POST', `/jobs/${encodeURIComponent(id)}/retry`, options);

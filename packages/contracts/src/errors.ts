@@ -17,6 +17,7 @@ export const ERRORS = {
   method_not_allowed: { status: 405, retryable: false, title: 'The route does not have that method' },
   job_not_ended: { status: 409, retryable: false, title: 'The job has not ended yet' },
   job_ended: { status: 409, retryable: false, title: 'The job has already ended' },
+  job_not_running: { status: 409, retryable: false, title: 'The job is not running' },
   idempotency_conflict: { status: 409, retryable: false, title: 'The key was used for another request' },
   job_gone: { status: 410, retryable: false, title: 'The job is no longer kept' },
   payload_too_large: { status: 413, retryable: false, title: 'The request body is too large' },

@@ -96,6 +96,9 @@ export const Job = z
     priority: z.int(),
     metadata: z.record(z.string(), z.string()),
     retryOf: z.string().nullable().meta({ description: 'Id of the job that this one runs again.' }),
+    finishRequestedAt: Timestamp.nullable().meta({
+      description: 'When training was first asked to end early, and to publish what it came to.',
+    }),
     createdAt: Timestamp,
     startedAt: Timestamp.nullable(),
     finishedAt: Timestamp.nullable(),

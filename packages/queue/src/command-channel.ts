@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 
 /** What a client wants of a job that runs. */
 export interface JobCommand {
-  type: 'cancel';
+  type: 'cancel' | 'finish';
   jobId: string;
 }
 
@@ -22,8 +22,8 @@ const TOPIC = 'commands';
 /**
  * Opens the channel. It connects when it is first used, and leaves `redis` open when it is closed.
  *
- * A message can be lost while Redis is away; the payload's `canceledAt` cannot, so a worker looks there too, when it
- * starts a job and whenever it writes metrics.
+ * A message can be lost while Redis is away; the payload's `canceledAt` and `finishRequestedAt` cannot, so a worker looks
+ * there too, when it starts a job and whenever it writes metrics.
  */
 export function createCommandChannel(redis: Redis, prefix: string): CommandChannel {
   let current: Relay | undefined;

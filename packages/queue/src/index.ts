@@ -4,6 +4,7 @@ export * from './command-channel.js';
 export * from './config.js';
 export * from './events.js';
 export * from './failure.js';
+export * from './finish-job.js';
 export * from './idempotency.js';
 export * from './job-queue.js';
 export { JOBS_QUEUE } from './keys.js';

@@ -48,6 +48,8 @@ export interface JobPayload {
   claim?: IdempotencyClaim;
   /** Of a retry: the job that it runs again. */
   retryOf?: string;
+  /** ISO time of the first request to end training early. */
+  finishRequestedAt?: string;
   /** ISO time at which a worker first started the job: BullMQ's own `processedOn` is of the last start. */
   startedAt?: string;
 }

@@ -37,6 +37,7 @@ export async function toJob(record: JobRecord): Promise<Job> {
     priority: record.priority,
     metadata: data.request.metadata ?? {},
     retryOf: data.retryOf ?? null,
+    finishRequestedAt: data.finishRequestedAt ?? null,
     createdAt: new Date(record.timestamp).toISOString(),
     startedAt: data.startedAt ?? (dropped ? null : isoOrNull(record.processedOn)),
     finishedAt: dropped ? data.canceledAt : isoOrNull(record.finishedOn),

@@ -13,6 +13,7 @@ import { validationPlugin } from './plugins/validation.js';
 import { cancelJobRoute } from './routes/cancel-job.js';
 import { createJobRoute } from './routes/create-job.js';
 import { deleteJobRoute } from './routes/delete-job.js';
+import { finishJobRoute } from './routes/finish-job.js';
 import { getArtifactRoute } from './routes/get-artifact.js';
 import { getJobRoute } from './routes/get-job.js';
 import { getLogsRoute } from './routes/get-logs.js';
@@ -57,6 +58,7 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(listJobsRoute);
   await app.register(getJobRoute);
   await app.register(cancelJobRoute);
+  await app.register(finishJobRoute);
   await app.register(retryJobRoute, { config, stores: deps.stores });
   await app.register(deleteJobRoute, { stores: deps.stores });
   await app.register(jobEventsRoute);

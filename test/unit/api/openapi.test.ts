@@ -38,6 +38,7 @@ describe('openapi.yaml', () => {
       'GET /readyz',
       'POST /jobs',
       'POST /jobs/{id}/cancel',
+      'POST /jobs/{id}/finish',
       'POST /jobs/{id}/retry',
     ]);
     for (const code of Object.keys(ERRORS)) expect(document.info.description).toContain(`| \`${code}\` |`);

@@ -6,6 +6,7 @@ import {
   createJobQueue,
   type createRedis,
   createWebhookQueue,
+  finishJob,
   getRecord,
   type IdempotencyClaim,
   isClaimed,
@@ -47,6 +48,8 @@ export interface JobsPort {
   list(query: Omit<ListQuery, 'cursor'>, cursor: string | null): Promise<JobsPage>;
   /** @throws AppError('job_ended') */
   cancel(record: JobRecord): Promise<Job>;
+  /** @throws AppError('job_not_running') and AppError('job_ended') */
+  finish(record: JobRecord): Promise<Job>;
   /** @throws AppError('job_not_ended') */
   remove(record: JobRecord): Promise<void>;
 }
@@ -102,6 +105,7 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
       readEvents: (id, after, count) => ask((parts) => readEvents(parts, id, after, count)),
       list: (query, cursor) => ask((parts) => listJobs(parts, query, cursor)),
       cancel: (record) => ask((parts) => cancelJob(parts, record)),
+      finish: (record) => ask((parts) => finishJob(parts, record)),
       remove: (record) => ask((parts) => removeJob(parts, record)),
     });
     app.addHook('onListen', async () => {

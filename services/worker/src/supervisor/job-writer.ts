@@ -32,14 +32,14 @@ interface Write {
  *
  * While Redis is away writes wait. Of progress reports that wait one behind the other only the last is kept. What comes
  * from an attempt behind which another has started is dropped.
- * @param onCanceled called when a write finds that the job has been canceled: the message about it may have been lost.
+ * @param onPayload called with the payload behind each write to it: a message about what a client wants may have been lost.
  */
 export function createJobWriter(
   parts: { redis: Redis; prefix: string },
   job: JobRecord,
   attempt: number,
   logger: Logger,
-  onCanceled: () => void,
+  onPayload: (payload: JobPayload) => void,
 ): JobWriter {
   const waiting: Write[] = [];
   let running: Promise<void> | null = null;
@@ -87,7 +87,7 @@ export function createJobWriter(
         kind: 'payload',
         async run() {
           const payload = await updatePayload(parts.redis, job, change, attempt);
-          if (payload !== null && payload.canceledAt !== null) onCanceled();
+          if (payload !== null) onPayload(payload);
         },
       });
     },

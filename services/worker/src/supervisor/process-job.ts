@@ -45,6 +45,8 @@ export interface RunningAttempt {
   attempt: number;
   /** Another worker has the job: end this attempt, and leave the job's record alone. */
   abandon(): void;
+  /** End its training at the next step, and publish what it came to. */
+  finish(): void;
 }
 
 type Ending = Outcome | { type: 'abandoned' };
@@ -155,7 +157,11 @@ async function superviseTrainer(
 ): Promise<Ending> {
   let isAbandoned = false;
   const parts = { redis, prefix: config.queuePrefix };
-  const writer = createJobWriter(parts, job, assignment.attempt, logger, () => trainer.stop('canceled'));
+  const heed = ({ canceledAt, finishRequestedAt }: JobPayload) => {
+    if (canceledAt !== null) trainer.stop('canceled');
+    if (finishRequestedAt !== undefined) trainer.finish();
+  };
+  const writer = createJobWriter(parts, job, assignment.attempt, logger, heed);
   const choice = EngineChoice.parse(assignment);
   const onReport = createReporter(writer, logger);
   const trainer = startTrainer(reserve.take(choice), assignment, logger, onReport);
@@ -170,7 +176,9 @@ async function superviseTrainer(
     onAbort(kill, () => trainer.kill()),
     ...(deadlineMs === null ? [] : [callAt(deadlineMs, () => trainer.stop('timed_out'))]),
   ];
-  running.set(assignment.jobId, { attempt: assignment.attempt, abandon });
+  running.set(assignment.jobId, { attempt: assignment.attempt, abandon, finish: () => trainer.finish() });
+  // What was asked for before this attempt could hear it.
+  heed(job.data);
   logger.info({ trainerPid: trainer.pid }, 'attempt started');
   writer.event({ type: 'status', status: 'running', attempt: assignment.attempt, error: null });
   try {

@@ -73,7 +73,7 @@ export async function startSupervisor(config: WorkerConfig, logger: Logger): Pro
   if (config.webhooks.secret === undefined)
     logger.warn('WEBHOOK_SECRET is not set: webhooks wait until a worker has it');
 
-  await subscribeToCommands(channel, worker, logger);
+  await subscribeToCommands(channel, worker, running, logger);
   await Promise.all([worker.waitUntilReady(), webhookWorker.waitUntilReady()]);
   reserve.refill(EngineChoice.parse({ ...config, engineSharers: await countWorkersHere(jobs) }));
   run(worker, logger);
@@ -158,11 +158,13 @@ async function leaveToOther(
 async function subscribeToCommands(
   channel: CommandChannel,
   worker: Worker<JobPayload>,
+  running: Map<string, RunningAttempt>,
   logger: Logger,
 ): Promise<void> {
   await channel.subscribe(({ type, jobId }) => {
     if (type === 'cancel' && worker.cancelJob(jobId, 'canceled'))
       logger.info({ jobId }, 'the job is canceled');
+    if (type === 'finish') running.get(jobId)?.finish();
   });
 }
 

@@ -63,6 +63,8 @@ export interface Checkpoints {
   upload(checkpoint: SavedCheckpoint): Promise<void>;
   /** The newest whole checkpoint, and its folder. */
   newest(): { epoch: number; step: number; uri: string } | null;
+  /** Folder of the best epoch's checkpoint. */
+  bestUri(): string | null;
   /** Makes those that are kept this attempt's own. @returns every file of theirs. */
   adopt(): Promise<ManifestFile[]>;
 }
@@ -156,6 +158,11 @@ export function createCheckpoints(
       const newest = stored.at(-1);
       if (newest === undefined) return null;
       return { epoch: newest.epoch, step: newest.step, uri: store.uriOf(folderOf(newest)) };
+    },
+
+    bestUri() {
+      const best = stored.find(({ epoch, step }) => epoch === bestEpoch && step === 0);
+      return best === undefined ? null : store.uriOf(folderOf(best));
     },
 
     async adopt() {

@@ -77,7 +77,7 @@ export async function runAssignment(
     };
     await underClaim(claim, () => runPhases(attempt));
   } catch (error) {
-    throw withLastCheckpoint(error, checkpoints?.newest()?.uri ?? null);
+    throw withCheckpoints(error, checkpoints);
   } finally {
     unwanted.abort();
     await uploader?.settled();
@@ -199,14 +199,18 @@ function sayPublished(store: ObjectStore, { files }: Manifest, say: Attempt['say
   say({ type: 'artifacts', artifacts: artifactsOf(store, [...files.map(({ path }) => path), MANIFEST]) });
 }
 
-/** A job that ends by itself leaves its checkpoints; its error says where the last one is. */
-function withLastCheckpoint(error: unknown, lastCheckpointUri: string | null): unknown {
+/** Such ends leave checkpoints; the error says where the newest and the best are. */
+function withCheckpoints(error: unknown, checkpoints: Checkpoints | undefined): unknown {
   if (!(error instanceof AppError)) return error;
   if (!LEAVES_CHECKPOINTS.includes(error.code)) return error;
   return new AppError(error.code, error.message, {
     retryable: error.retryable,
     ...(error.errors && { errors: error.errors }),
-    details: { ...error.details, lastCheckpointUri },
+    details: {
+      ...error.details,
+      lastCheckpointUri: checkpoints?.newest()?.uri ?? null,
+      bestCheckpointUri: checkpoints?.bestUri() ?? null,
+    },
     cause: error,
   });
 }

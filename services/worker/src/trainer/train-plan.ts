@@ -26,8 +26,9 @@ import { createUploader, type Uploader } from './uploader.js';
 export const LAST_UPLOAD_PATIENCE_MS = 600_000;
 /** Less than a trainer that was told to stop has left. */
 const ENDING_PATIENCE_MS = 20_000;
-/** Errors that say where the last checkpoint is. */
-export const LEAVES_CHECKPOINTS: readonly ErrorCode[] = ['diverged', 'timed_out'];
+const CANCELED_PATIENCE_MS = 3000;
+/** Errors that say where the checkpoints are. */
+export const LEAVES_CHECKPOINTS: readonly ErrorCode[] = ['diverged', 'timed_out', 'canceled'];
 
 /** The newest checkpoint that this run can go on from, brought here. */
 export async function findCheckpoint(
@@ -114,7 +115,8 @@ export async function trainPlan(
 /** How long the last checkpoint of a run that did not end well is worth waiting for, in ms. */
 function patienceAfter(error: unknown): number {
   if (error instanceof TrainingInterrupted) return LAST_UPLOAD_PATIENCE_MS;
-  return error instanceof AppError && LEAVES_CHECKPOINTS.includes(error.code) ? ENDING_PATIENCE_MS : 0;
+  if (!(error instanceof AppError) || !LEAVES_CHECKPOINTS.includes(error.code)) return 0;
+  return error.code === 'canceled' ? CANCELED_PATIENCE_MS : ENDING_PATIENCE_MS;
 }
 
 function flipDrawer({ inputSize, training: { augmentation, seed } }: Plan): DrawFlip {

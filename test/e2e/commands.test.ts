@@ -1,0 +1,61 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { type Deployment, hasEnded, startDeployment } from '../support/deployment.js';
+import type { LogLine } from '../support/services.js';
+
+/** Far longer than any test waits. */
+const LONG = { epochs: 5000 };
+
+let deployment: Deployment;
+beforeEach(async () => {
+  deployment = await startDeployment(inject('redisUrl'));
+});
+afterEach(() => deployment.end());
+
+const started = ({ msg }: LogLine) => msg === 'attempt started';
+const hasEpochs = (count: number) => (job: { metrics: unknown[] }) => job.metrics.length >= count;
+const exists = (folder: unknown, file: string) => existsSync(join(fileURLToPath(String(folder)), file));
+
+describe('canceling', () => {
+  it('stops training, twice as well as once, keeps its checkpoints and says where', async () => {
+    await deployment.startWorker();
+    const { id } = await deployment.post({ training: LONG });
+    await deployment.waitFor(id, hasEpochs(4));
+    await deployment.client.cancelJob(id);
+    await deployment.client.cancelJob(id);
+    const canceled = await deployment.waitFor(id, hasEnded, 10_000);
+    expect(canceled).toMatchObject({ status: 'canceled', error: { code: 'canceled' } });
+    const { lastCheckpointUri, bestCheckpointUri } = canceled.error?.details ?? {};
+    expect(exists(lastCheckpointUri, 'checkpoint.json')).toBe(true);
+    expect(exists(bestCheckpointUri, 'checkpoint.json')).toBe(true);
+  });
+
+  it('ends a trainer that does not hear within five seconds', async () => {
+    const worker = await deployment.startWorker();
+    const { id } = await deployment.post({ training: LONG });
+    const { trainerPid } = await worker.waitForLog(started);
+    await deployment.waitFor(id, hasEpochs(1));
+    process.kill(Number(trainerPid), 'SIGSTOP');
+    const startMs = performance.now();
+    await deployment.client.cancelJob(id);
+    expect(await deployment.waitFor(id, hasEnded, 20_000)).toMatchObject({ status: 'canceled' });
+    expect(performance.now() - startMs).toBeGreaterThan(4500);
+  });
+});
+
+describe('finishing', () => {
+  it('ends training at the next step, and publishes the model as it is', async () => {
+    await deployment.startWorker();
+    const { id } = await deployment.post({ training: LONG });
+    await deployment.waitFor(id, hasEpochs(2));
+    await deployment.client.finishJob(id);
+    const job = await deployment.waitFor(id, hasEnded);
+    expect(job).toMatchObject({ status: 'succeeded', error: null });
+    expect(job.finishRequestedAt).not.toBeNull();
+    expect(job.metrics.length).toBeLessThan(LONG.epochs);
+    expect(exists(job.artifacts?.uri, 'model/model.json')).toBe(true);
+    expect(exists(job.artifacts?.uri, 'manifest.json')).toBe(true);
+  });
+});
