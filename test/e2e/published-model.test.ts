@@ -136,7 +136,7 @@ describe('a published model', () => {
       'dataset-report.json',
       'model/model.json',
       'model/model.h5',
-      'checkpoints/epoch-0004/weights.bin',
+      'checkpoints/epoch-0004-step-000000-attempt-0001/weights.bin',
     ])
       expect(paths).toContain(name);
     for (const { path, sizeBytes, sha256 } of manifest.files)
