@@ -1,7 +1,7 @@
 import { withTimeout } from '../timeout.js';
 import { REDIS_SETTINGS } from './server.js';
 
-const IMAGE = 'valkey/valkey:8-alpine';
+const IMAGE = 'valkey/valkey:8.1.4-alpine';
 const START_TIMEOUT_MS = 120_000;
 
 /**

@@ -5,6 +5,9 @@ import { dirname, join } from 'node:path';
 /** Not imported by name: the package is optional, and TypeScript must not need it either. */
 export const PACKAGE = '@tensorflow/tfjs-node-gpu';
 
+/** The versions that the op suite and the training tests have passed on: docs/tensorflow.md. */
+export const TESTED = { from: [2, 12], to: [2, 21] } as const;
+
 /** The TensorFlow that the addon was linked to; `scripts/link-tensorflow` writes it beside the addon. */
 export interface TensorflowBuild {
   /** As the library says it itself, such as "2.20.0". */

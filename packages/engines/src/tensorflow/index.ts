@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import util from 'node:util';
 import { AppError, type Runtime } from '@headstart/contracts';
@@ -32,6 +33,9 @@ async function startTensorflow(settings: EngineSettings = {}): Promise<Pick<Runt
   if (settings.needsGpu && build.cuda === null)
     throw withoutGpu(`it is TensorFlow ${build.version} for the CPU`);
   const threads = settings.threads ?? shareOfCores(settings.sharers ?? 1);
+  // CUDA keeps nothing where there is no folder.
+  if (build.cuda !== null && settings.kernelCacheDir !== undefined)
+    await mkdir(settings.kernelCacheDir, { recursive: true });
   const gpu = setNativeEnvironment({ threads, kernelCacheDir: settings.kernelCacheDir });
   provideRemovedUtilities();
   const { default: tfjsNode } = (await import(PACKAGE)) as { default: TfjsNode };

@@ -5,12 +5,16 @@
  * library that the package itself would download is TensorFlow 2.9.1 with CUDA 11.2, which has no kernels for today's GPUs.
  */
 import { writeFileSync } from 'node:fs';
-import { addonDirectory, buildFile, PACKAGE, packageDirectory, type TensorflowBuild } from '../build.js';
+import {
+  addonDirectory,
+  buildFile,
+  PACKAGE,
+  packageDirectory,
+  TESTED,
+  type TensorflowBuild,
+} from '../build.js';
 import { ADDON, compileAddon } from './compile.js';
 import { findTensorflow, readBuildInfo } from './find.js';
-
-/** The versions that the op suite and the training tests have passed on: docs/tensorflow.md. */
-const TESTED = { from: [2, 12], to: [2, 21] } as const;
 
 function link(given?: string): void {
   const packageFolder = packageDirectory();
