@@ -11,6 +11,7 @@ export { JOBS_QUEUE } from './keys.js';
 export * from './list-jobs.js';
 export * from './parts.js';
 export * from './payload.js';
+export * from './queue-state.js';
 export * from './redis.js';
 export * from './remove-job.js';
 export * from './to-job.js';

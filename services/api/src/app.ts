@@ -3,6 +3,7 @@ import { type createRedis } from '@headstart/queue';
 import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { ApiConfig } from './config.js';
 import { jobFeedsPlugin } from './plugins/job-feeds.js';
+import { metricsPlugin } from './plugins/metrics.js';
 import { methodsPlugin } from './plugins/methods.js';
 import { openapiPlugin } from './plugins/openapi.js';
 import { ownJobsPlugin } from './plugins/own-jobs.js';
@@ -21,6 +22,7 @@ import { healthzRoute } from './routes/healthz.js';
 import { jobEventsRoute } from './routes/job-events.js';
 import { listArtifactsRoute } from './routes/list-artifacts.js';
 import { listJobsRoute } from './routes/list-jobs.js';
+import { metricsRoute } from './routes/metrics.js';
 import { readyzRoute } from './routes/readyz.js';
 import { retryJobRoute } from './routes/retry-job.js';
 
@@ -46,6 +48,7 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
     frameworkErrors: (error, request, reply) => sendProblem(error, request, reply),
   });
   await app.register(requestIdPlugin);
+  await app.register(metricsPlugin);
   await app.register(validationPlugin);
   await app.register(problemsPlugin);
   await app.register(openapiPlugin);
@@ -67,6 +70,7 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(getArtifactRoute, { stores: deps.stores });
   await app.register(healthzRoute);
   await app.register(readyzRoute);
+  await app.register(metricsRoute);
   app.refuseOtherMethods();
   return app;
 }

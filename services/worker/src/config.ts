@@ -27,6 +27,8 @@ export const Environment = z.object({
     .optional(),
   IMAGENET_WEIGHTS_URL: z.url({ protocol: /^https?$/ }).default(IMAGENET_WEIGHTS_URL),
   LOG_LEVEL: LogLevel.default('info'),
+  METRICS_HOST: z.string().default('127.0.0.1'),
+  METRICS_PORT: z.coerce.number().int().min(0).max(65_535).optional(),
   LOCK_DURATION_MS: Milliseconds.default(30_000),
   STALLED_INTERVAL_MS: Milliseconds.default(30_000),
   SHUTDOWN_GRACE_SECONDS: Seconds.default(300),
@@ -58,6 +60,8 @@ export interface WorkerConfig {
   redisUrl: string;
   queuePrefix: string;
   logLevel: LogLevel;
+  /** Where Prometheus finds this worker's metrics, port 0 being any free one; null: nowhere. */
+  metrics: { host: string; port: number } | null;
   lockDurationMs: number;
   stalledIntervalMs: number;
   /** How long a trainer may take to end after a SIGTERM before it is killed. */
@@ -88,6 +92,8 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     redisUrl: parsed.REDIS_URL,
     queuePrefix: parsed.QUEUE_PREFIX,
     logLevel: parsed.LOG_LEVEL,
+    metrics:
+      parsed.METRICS_PORT === undefined ? null : { host: parsed.METRICS_HOST, port: parsed.METRICS_PORT },
     lockDurationMs: parsed.LOCK_DURATION_MS,
     stalledIntervalMs: parsed.STALLED_INTERVAL_MS,
     shutdownGraceMs: parsed.SHUTDOWN_GRACE_SECONDS * 1000,

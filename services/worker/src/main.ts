@@ -1,6 +1,8 @@
 import { ConfigError } from '@headstart/contracts';
 import { pino } from 'pino';
 import { readConfig, type WorkerConfig } from './config.js';
+import { createMetrics } from './metrics/metrics.js';
+import { startMetricsServer } from './metrics/server.js';
 import { startSupervisor } from './supervisor/supervisor.js';
 
 /** Beyond the grace, for what a shutdown still writes. A Redis that is away then leaves the job to the stalled check. */
@@ -8,7 +10,12 @@ const CLOSE_WITHIN_MS = 10_000;
 
 async function main(config: WorkerConfig): Promise<void> {
   const logger = pino({ level: config.logLevel });
-  const supervisor = await startSupervisor(config, logger);
+  const metrics = createMetrics();
+  if (config.metrics) {
+    const url = await startMetricsServer(metrics.registry, config.metrics);
+    logger.info({ url }, 'metrics');
+  }
+  const supervisor = await startSupervisor(config, logger, metrics);
   let isClosing = false;
 
   const onSignal = (signal: NodeJS.Signals) => {

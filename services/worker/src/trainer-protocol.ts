@@ -5,8 +5,8 @@
  *   prepare ----------------------> loads its engine; at most once, and left out where there is no time for it
  *         <------------------------ ready
  *   start ------------------------> works
- *         <------------------------ runtime, plan, history, progress, epoch, checkpoint, checkpointError, warning, artifacts,
- *                                   log: any number, in their order
+ *         <------------------------ runtime, plan, history, progress, features, epoch, checkpoint, checkpointError, warning,
+ *                                   artifacts, log: any number, in their order
  *   finish -----------------------> ends training at the next step, and goes on behind it
  *   stop, interrupt --------------> aborts
  *         <------------------------ done | failed | interrupted | superseded: once, and the trainer ends
@@ -18,6 +18,7 @@ import {
   AppError,
   canceledError,
   EpochMetrics,
+  FeatureUse,
   JobCheckpoint,
   JobError,
   JobRequest,
@@ -87,6 +88,7 @@ export const FromTrainer = z.discriminatedUnion('type', [
   /** The epochs that the checkpoint to go on from has; none where there is no checkpoint. */
   z.object({ type: z.literal('history'), metrics: z.array(EpochMetrics) }),
   z.object({ type: z.literal('progress'), progress: Progress }),
+  z.object({ type: z.literal('features'), use: FeatureUse }),
   z.object({ type: z.literal('epoch'), metrics: EpochMetrics }),
   /** The newest one in the object store; it ends an error. */
   z.object({ type: z.literal('checkpoint'), checkpoint: JobCheckpoint.nullable() }),

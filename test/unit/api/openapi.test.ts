@@ -35,6 +35,7 @@ describe('openapi.yaml', () => {
       'GET /jobs/{id}/artifacts/{path}',
       'GET /jobs/{id}/events',
       'GET /jobs/{id}/logs',
+      'GET /metrics',
       'GET /readyz',
       'POST /jobs',
       'POST /jobs/{id}/cancel',

@@ -15,7 +15,9 @@ import {
   type JobRecord,
   type JobsPage,
   listJobs,
+  type QueueDepths,
   type QueueParts,
+  readDepths,
   readEvents,
   removeJob,
   toJob,
@@ -37,6 +39,7 @@ export interface FoundJob {
  */
 export interface JobsPort {
   check(): Promise<void>;
+  depths(): Promise<QueueDepths>;
   /** @throws AppError('idempotency_conflict') */
   add(id: string, payload: JobPayload, priority: number): Promise<Job>;
   /** @throws AppError('idempotency_conflict') */
@@ -94,6 +97,7 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
         ask(async () => {
           await redis.ping();
         }),
+      depths: () => ask(readDepths),
       add: (id, payload, priority) =>
         ask(async (parts) => toJob((await addJob(parts, id, payload, priority)).record)),
       isClaimed: (claim) => ask((parts) => isClaimed(parts, claim)),

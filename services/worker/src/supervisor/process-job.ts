@@ -16,6 +16,7 @@ import { type Queue, WaitingError } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { WorkerConfig } from '../config.js';
+import type { AttemptMetrics, WorkerMetrics } from '../metrics/metrics.js';
 import { type Assignment, EngineChoice, stopError } from '../trainer-protocol.js';
 import { createJobWriter, type JobWriter } from './job-writer.js';
 import { countWorkersHere } from './machine.js';
@@ -33,6 +34,7 @@ export interface SupervisorParts {
   jobs: Queue<JobPayload>;
   webhooks: Queue<WebhookPayload>;
   logger: Logger;
+  metrics: WorkerMetrics;
   reserve: Reserve;
   /** Aborted when the worker shuts down: give the jobs back. */
   shutdown: AbortSignal;
@@ -74,7 +76,9 @@ export function createProcessor(parts: SupervisorParts, running: Map<string, Run
       requestId: job.data.requestId,
       attempt: job.attemptsStarted,
     });
-    const ending = await runAttempt(parts, running, job, signal, logger);
+    const metrics = parts.metrics.attemptStarted();
+    const ending = await runAttempt(parts, running, job, { signal, logger, metrics });
+    metrics.ended(ending.type, ending.type === 'failed' ? ending.error.code : null);
     logger.info(
       { ending: ending.type, ...(ending.type === 'failed' && { err: ending.error }) },
       'attempt ended',
@@ -105,8 +109,7 @@ async function runAttempt(
   parts: SupervisorParts,
   running: Map<string, RunningAttempt>,
   job: JobRecord,
-  signal: AbortSignal | undefined,
-  logger: Logger,
+  context: Context,
 ): Promise<Ending> {
   const { config, redis, jobs } = parts;
   const jobId = job.id ?? '';
@@ -128,23 +131,24 @@ async function runAttempt(
     // A lost connection to Redis may hide this one.
     const engineSharers = Math.max(1, await countWorkersHere(jobs));
     const assignment = assignmentOf(config, job, payload, { workDir: folder, engineSharers });
-    return await superviseTrainer(parts, running, job, assignment, { deadlineMs, signal, logger });
+    return await superviseTrainer(parts, running, job, assignment, { ...context, deadlineMs });
   } catch (error) {
     return { type: 'failed', error: AppError.from(error) };
   } finally {
     if (folder !== null) {
       await removeWorkFolder(folder).catch((err: unknown) =>
-        logger.warn({ err, folder }, 'the work folder could not be removed'),
+        context.logger.warn({ err, folder }, 'the work folder could not be removed'),
       );
     }
   }
 }
 
-interface Limits {
-  deadlineMs: number | null;
+/** Of one attempt. */
+interface Context {
   /** Aborted when the job is canceled. */
   signal: AbortSignal | undefined;
   logger: Logger;
+  metrics: AttemptMetrics;
 }
 
 /** Runs the trainer, writes what it reports, and passes on to it what comes from outside. */
@@ -153,7 +157,7 @@ async function superviseTrainer(
   running: Map<string, RunningAttempt>,
   job: JobRecord,
   assignment: Assignment,
-  { deadlineMs, signal, logger }: Limits,
+  { deadlineMs, signal, logger, metrics }: Context & { deadlineMs: number | null },
 ): Promise<Ending> {
   let isAbandoned = false;
   const parts = { redis, prefix: config.queuePrefix };
@@ -163,7 +167,7 @@ async function superviseTrainer(
   };
   const writer = createJobWriter(parts, job, assignment.attempt, logger, heed);
   const choice = EngineChoice.parse(assignment);
-  const onReport = createReporter(writer, logger);
+  const onReport = createReporter(writer, { logger, metrics });
   const trainer = startTrainer(reserve.take(choice), assignment, logger, onReport);
   const abandon = () => {
     isAbandoned = true;
@@ -193,21 +197,24 @@ async function superviseTrainer(
   }
 }
 
+type Reports = Pick<Context, 'logger' | 'metrics'>;
+
 /** Hands on what a trainer reports: into the record, and to those who listen. */
-function createReporter(writer: JobWriter, logger: Logger): (report: TrainerReport) => void {
+function createReporter(writer: JobWriter, to: Reports): (report: TrainerReport) => void {
   let phase: Phase | null = null;
   return (report) => {
     if (report.type === 'progress' && report.progress.phase !== phase) {
       phase = report.progress.phase;
       writer.event({ type: 'phase', phase });
     }
-    write(writer, report, logger);
+    write(writer, report, to);
   };
 }
 
-function write(writer: JobWriter, report: TrainerReport, logger: Logger): void {
+function write(writer: JobWriter, report: TrainerReport, { logger, metrics }: Reports): void {
   switch (report.type) {
     case 'progress':
+      metrics.progress(report.progress);
       return writer.progress(report.progress);
     case 'log':
       return writer.event(report);
@@ -215,6 +222,8 @@ function write(writer: JobWriter, report: TrainerReport, logger: Logger): void {
       return writer.update(() => ({ runtime: report.runtime }));
     case 'plan':
       return writer.update(() => ({ plan: report.plan }));
+    case 'features':
+      return metrics.features(report.use);
     case 'checkpoint':
       return writer.update(() => ({ checkpoint: report.checkpoint, checkpointError: null }));
     case 'checkpointError':

@@ -19,6 +19,7 @@ import { createUrlGuard } from '@headstart/storage';
 import { Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import type { WorkerConfig } from '../config.js';
+import type { WorkerMetrics } from '../metrics/metrics.js';
 import { createWebhookWorker } from '../webhooks/worker.js';
 import { EngineChoice } from '../trainer-protocol.js';
 import { countWorkersHere, WORKER_NAME } from './machine.js';
@@ -39,7 +40,11 @@ export interface Supervisor {
 }
 
 /** Starts taking jobs and sending webhooks. Resolves when both are under way. */
-export async function startSupervisor(config: WorkerConfig, logger: Logger): Promise<Supervisor> {
+export async function startSupervisor(
+  config: WorkerConfig,
+  logger: Logger,
+  metrics: WorkerMetrics,
+): Promise<Supervisor> {
   await Promise.all([
     mkdir(config.workDir, { recursive: true }),
     mkdir(config.cacheDir, { recursive: true }),
@@ -62,6 +67,7 @@ export async function startSupervisor(config: WorkerConfig, logger: Logger): Pro
     jobs,
     webhooks,
     logger,
+    metrics,
     reserve,
     shutdown: shutdown.signal,
     kill: kill.signal,
@@ -70,6 +76,10 @@ export async function startSupervisor(config: WorkerConfig, logger: Logger): Pro
   const worker = createJobWorker(parts, running);
   const guard = createUrlGuard(config.storage.allowedNetworks);
   const webhookWorker = createWebhookWorker({ redis, prefix, logger, guard, ...config.webhooks });
+  webhookWorker.on('completed', () => metrics.webhookSent('delivered'));
+  webhookWorker.on('failed', (job) =>
+    metrics.webhookSent(job?.finishedOn === undefined ? 'failed' : 'given_up'),
+  );
   if (config.webhooks.secret === undefined)
     logger.warn('WEBHOOK_SECRET is not set: webhooks wait until a worker has it');
 

@@ -94,6 +94,7 @@ export async function trainPlan(
       onProgress: (progress) => attempt.report(progress),
       onFeatures(use) {
         say({ type: 'log', level: 'info', message: 'features are at hand', fields: use });
+        say({ type: 'features', use });
         onFeatures(use);
       },
       onEpoch: (metrics) => say({ type: 'epoch', metrics }),
