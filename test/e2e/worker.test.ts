@@ -224,6 +224,20 @@ describe('a running job', () => {
     expect(job).toMatchObject({ status: 'succeeded', attempts: 2 });
   });
 
+  it('is tried again, and says so, when its trainer makes no progress', async () => {
+    const worker = await deployment.startWorker({ STALL_TIMEOUT_MINUTES: '0.1' });
+    const { id } = await deployment.post({ training: LONG });
+    await deployment.waitFor(id, hasEpochs(2));
+    const trainer = await trainerPid(worker);
+    process.kill(trainer, 'SIGSTOP');
+    const ended = await worker.waitForLog(({ msg }) => msg === 'attempt ended');
+    expect(ended).toMatchObject({ ending: 'failed', err: { code: 'trainer_stalled', retryable: true } });
+    await gone(trainer);
+    const job = await deployment.waitFor(id, hasEnded);
+    expect(job).toMatchObject({ status: 'succeeded', attempts: 2 });
+    expect(job.warnings).toEqual([expect.stringContaining('no progress for 0.1 minutes')]);
+  });
+
   it('goes on while the API is gone', async () => {
     await deployment.startWorker();
     const { id } = await deployment.post({ training: LONG });

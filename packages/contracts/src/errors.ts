@@ -41,6 +41,7 @@ export const ERRORS = {
   queue_unavailable: { status: 503, retryable: true, title: 'Redis does not answer' },
   worker_lost: { status: 500, retryable: false, title: 'The workers that ran the job were lost' },
   trainer_crashed: { status: 500, retryable: true, title: 'The trainer process ended unexpectedly' },
+  trainer_stalled: { status: 500, retryable: true, title: 'The trainer process made no progress' },
   internal_error: { status: 500, retryable: true, title: 'Something went wrong in the service' },
 } as const satisfies Record<string, { status: number; retryable: boolean; title: string }>;
 

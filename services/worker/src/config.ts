@@ -32,6 +32,7 @@ export const Environment = z.object({
   LOCK_DURATION_MS: Milliseconds.default(30_000),
   STALLED_INTERVAL_MS: Milliseconds.default(30_000),
   SHUTDOWN_GRACE_SECONDS: Seconds.default(300),
+  STALL_TIMEOUT_MINUTES: z.coerce.number().positive().default(30),
   WEBHOOK_SECRET: WebhookSecret.optional(),
   WEBHOOK_RETRY_DELAYS_SECONDS: z
     .string()
@@ -66,6 +67,8 @@ export interface WorkerConfig {
   stalledIntervalMs: number;
   /** How long a trainer may take to end after a SIGTERM before it is killed. */
   shutdownGraceMs: number;
+  /** How long a trainer may neither report nor compute before it is ended. */
+  stallTimeoutMs: number;
   webhooks: WebhookConfig;
   storage: StorageConfig;
   datasetLimits: DatasetLimits;
@@ -97,6 +100,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     lockDurationMs: parsed.LOCK_DURATION_MS,
     stalledIntervalMs: parsed.STALLED_INTERVAL_MS,
     shutdownGraceMs: parsed.SHUTDOWN_GRACE_SECONDS * 1000,
+    stallTimeoutMs: parsed.STALL_TIMEOUT_MINUTES * 60_000,
     webhooks: {
       secret: parsed.WEBHOOK_SECRET,
       retryDelaysSeconds: parsed.WEBHOOK_RETRY_DELAYS_SECONDS,

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { z } from 'zod';
 import { Environment as ApiEnvironment } from '../../../services/api/src/config.js';
 import { Environment as WorkerEnvironment } from '../../../services/worker/src/config.js';
+import { createMetrics } from '../../../services/worker/src/metrics/metrics.js';
 
 const readme = readFileSync(resolve(import.meta.dirname, '../../../README.md'), 'utf8');
 
@@ -56,6 +57,14 @@ describe('the README', () => {
     const { of, schema } = variables.get(name)!;
     const [service, fallback] = rowsOf([name]).get(name)!;
     expect([service, fallback]).toEqual([of, IN_WORDS[name] ?? defaultOf(schema)]);
+  });
+
+  it('lists every metric of a worker', () => {
+    const names = createMetrics()
+      .registry.getMetricsAsArray()
+      .map(({ name }) => name);
+    for (const name of names.filter((one) => one.startsWith('headstart_')))
+      expect(rowsOf([name]).get(name)?.[0]).toBe('worker');
   });
 
   it('gives the webhook schedule', () => {

@@ -1,4 +1,4 @@
-import { AppError, type Job as WireJob, type Phase } from '@headstart/contracts';
+import { AppError, type Job as WireJob } from '@headstart/contracts';
 import {
   addWebhook,
   appendEvent,
@@ -18,15 +18,14 @@ import type { Logger } from 'pino';
 import type { WorkerConfig } from '../config.js';
 import type { AttemptMetrics, WorkerMetrics } from '../metrics/metrics.js';
 import { type Assignment, EngineChoice, stopError } from '../trainer-protocol.js';
-import { createJobWriter, type JobWriter } from './job-writer.js';
+import { createJobWriter } from './job-writer.js';
 import { countWorkersHere } from './machine.js';
 import { type Outcome, startTrainer, type TrainerReport } from './run-trainer.js';
+import { createReporter } from './report.js';
 import type { Reserve } from './reserve.js';
 import { callAt } from './timer.js';
+import { stalledError, watchProgress } from './watch-progress.js';
 import { makeWorkFolder, removeWorkFolder } from './work-folder.js';
-
-/** The latest of a job's warnings that its record keeps. */
-const MAX_WARNINGS = 20;
 
 export interface SupervisorParts {
   config: WorkerConfig;
@@ -167,8 +166,17 @@ async function superviseTrainer(
   };
   const writer = createJobWriter(parts, job, assignment.attempt, logger, heed);
   const choice = EngineChoice.parse(assignment);
-  const onReport = createReporter(writer, { logger, metrics });
+  const report = createReporter(writer, { logger, metrics });
+  const onReport = (message: TrainerReport) => {
+    watch.progressed();
+    report(message);
+  };
   const trainer = startTrainer(reserve.take(choice), assignment, logger, onReport);
+  const watch = watchProgress(trainer.pid, config.stallTimeoutMs, () => {
+    const error = stalledError(config.stallTimeoutMs);
+    report({ type: 'warning', message: error.message });
+    trainer.fail(error);
+  });
   const abandon = () => {
     isAbandoned = true;
     writer.abandon();
@@ -193,61 +201,8 @@ async function superviseTrainer(
     running.delete(assignment.jobId);
     // Not beside the job: it has the cores and the memory for itself.
     reserve.refill(choice);
+    watch.end();
     for (const stop of forget) stop();
-  }
-}
-
-type Reports = Pick<Context, 'logger' | 'metrics'>;
-
-/** Hands on what a trainer reports: into the record, and to those who listen. */
-function createReporter(writer: JobWriter, to: Reports): (report: TrainerReport) => void {
-  let phase: Phase | null = null;
-  return (report) => {
-    if (report.type === 'progress' && report.progress.phase !== phase) {
-      phase = report.progress.phase;
-      writer.event({ type: 'phase', phase });
-    }
-    write(writer, report, to);
-  };
-}
-
-function write(writer: JobWriter, report: TrainerReport, { logger, metrics }: Reports): void {
-  switch (report.type) {
-    case 'progress':
-      metrics.progress(report.progress);
-      return writer.progress(report.progress);
-    case 'log':
-      return writer.event(report);
-    case 'runtime':
-      return writer.update(() => ({ runtime: report.runtime }));
-    case 'plan':
-      return writer.update(() => ({ plan: report.plan }));
-    case 'features':
-      return metrics.features(report.use);
-    case 'checkpoint':
-      return writer.update(() => ({ checkpoint: report.checkpoint, checkpointError: null }));
-    case 'checkpointError':
-      logger.warn(
-        { err: AppError.fromJobError(report.error) },
-        'a checkpoint is not in the object store yet',
-      );
-      return writer.update(() => ({ checkpointError: report.error }));
-    case 'warning':
-      logger.warn(report.message);
-      // An attempt behind this one may find the same again.
-      return writer.update(({ warnings = [] }) => ({
-        warnings: [...new Set([...warnings, report.message])].slice(-MAX_WARNINGS),
-      }));
-    case 'artifacts':
-      return writer.update(() => ({ artifacts: report.artifacts }));
-    case 'history':
-      return writer.update(() => ({ metrics: report.metrics }));
-    case 'epoch':
-      writer.event(report);
-      // An attempt that was lost may have reported the same epoch before.
-      return writer.update(({ metrics }) => ({
-        metrics: [...metrics.filter(({ epoch }) => epoch < report.metrics.epoch), report.metrics],
-      }));
   }
 }
 

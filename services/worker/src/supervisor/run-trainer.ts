@@ -36,6 +36,8 @@ export interface Trainer {
   interrupt(): void;
   /** Asks the trainer to end training at the next step, and to publish what it came to. */
   finish(): void;
+  /** Ends the process at once, and makes the outcome a failure with that error, unless it has come to another already. */
+  fail(error: AppError): void;
   /** Ends the process at once. */
   kill(): void;
 }
@@ -49,6 +51,7 @@ export function startTrainer(
 ): Trainer {
   let last: Last | null = null;
   let stopReason: StopReason | null = null;
+  let failure: AppError | null = null;
   let isInterrupted = false;
   let killTimer: NodeJS.Timeout | undefined;
   const stderr: string[] = [];
@@ -103,6 +106,7 @@ export function startTrainer(
       if (last?.type === 'done' || last?.type === 'superseded') resolve({ type: last.type });
       else if (stopReason) resolve({ type: 'failed', error: stopped(stopReason, assignment, last) });
       else if (last?.type === 'failed') resolve({ type: 'failed', error: AppError.fromJobError(last.error) });
+      else if (failure) resolve({ type: 'failed', error: failure });
       else if (isInterrupted || last?.type === 'interrupted') resolve({ type: 'interrupted' });
       else resolve({ type: 'failed', error: crashed(exit, stderr) });
     };
@@ -130,6 +134,10 @@ export function startTrainer(
       tell({ type: 'interrupt' });
     },
     finish: () => tell({ type: 'finish' }),
+    fail(error) {
+      failure ??= error;
+      kill();
+    },
     kill,
   };
 }
