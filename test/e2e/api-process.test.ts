@@ -1,9 +1,11 @@
 import { newJobId } from '@headstart/queue';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, inject, it } from 'vitest';
+import { startApi } from '../support/services.js';
 
 const MAIN = fileURLToPath(new URL('../../services/api/dist/main.js', import.meta.url));
 
@@ -40,6 +42,26 @@ describe('the API process', () => {
     expect((await fetch(`${String(address)}/readyz`)).status).toBe(kind === 'redis' ? 200 : 503);
     api.kill('SIGTERM');
     expect(await once(api, 'exit')).toEqual([0, null]);
+  });
+
+  it('ends at once at a second SIGTERM, whatever it is still answering', async () => {
+    const api = await startApi({
+      REDIS_URL: inject('redisUrl'),
+      QUEUE_PREFIX: `test-${newJobId()}`,
+      OUTPUT_URI: 'file:///tmp/output/',
+    });
+    const { hostname, port } = new URL(api.url);
+    const socket = connect(Number(port), hostname);
+    socket.on('error', () => undefined);
+    socket.write(
+      'POST /jobs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{',
+    );
+    await api.waitForLog(({ msg }) => msg === 'incoming request');
+    api.signal('SIGTERM');
+    await api.waitForLog(({ msg }) => msg === 'closing');
+    api.signal('SIGTERM');
+    expect(await api.ended).toEqual({ code: 1, signal: null });
+    expect(api.logs.some(({ msg }) => msg === 'second SIGTERM, exiting')).toBe(true);
   });
 
   it('names every variable that is wrong, and ends', async () => {

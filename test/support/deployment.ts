@@ -16,6 +16,7 @@ export const WEBHOOK_SECRET = `whsec_${Buffer.alloc(32, 5).toString('base64')}`;
 export interface Deployment {
   api: ApiService;
   client: HeadstartClient;
+  queuePrefix: string;
   folder: string;
   /** Starts another worker; each has a work folder of its own. */
   startWorker(env?: Record<string, string>): Promise<Service>;
@@ -32,9 +33,10 @@ export interface Deployment {
 export async function startDeployment(redisUrl: string): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), 'headstart-e2e-'));
   await drawTwoClasses(join(folder, 'pictures'));
+  const queuePrefix = `test-${randomUUID()}`;
   const common = {
     REDIS_URL: redisUrl,
-    QUEUE_PREFIX: `test-${randomUUID()}`,
+    QUEUE_PREFIX: queuePrefix,
     FILE_ROOTS: folder,
     ALLOWED_NETWORKS: LOOPBACK.join(),
     WEBHOOK_SECRET,
@@ -47,6 +49,7 @@ export async function startDeployment(redisUrl: string): Promise<Deployment> {
   const deployment: Deployment = {
     api,
     client: new HeadstartClient(api.url),
+    queuePrefix,
     folder,
     startWorker(env = {}) {
       const workDir = join(folder, `work-${++workers}`);

@@ -25,9 +25,15 @@ export interface IdempotencyClaim {
   requestDigest: string;
 }
 
+/**
+ * Raised with every change of a payload that a worker of the release before would misread. Such a worker leaves newer ones alone, so workers
+ * are upgraded before the API, or beside it.
+ */
+export const PAYLOAD_VERSION = 1;
+
 /** What a job carries through the queue: with BullMQ's own fields the only record of it while it lives. */
 export interface JobPayload {
-  version: 1;
+  version: typeof PAYLOAD_VERSION;
   request: JobRequest;
   plan: Plan;
   /** URI of the model.json that `job:ID` weights stand for, else null. */
@@ -55,7 +61,7 @@ export interface JobPayload {
 }
 
 export interface WebhookPayload {
-  version: 1;
+  version: typeof PAYLOAD_VERSION;
   url: string;
   event: WebhookEvent;
 }

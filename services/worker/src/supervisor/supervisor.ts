@@ -24,6 +24,7 @@ import { createWebhookWorker } from '../webhooks/worker.js';
 import { EngineChoice } from '../trainer-protocol.js';
 import { countWorkersHere, WORKER_NAME } from './machine.js';
 import { createProcessor, type RunningAttempt, type SupervisorParts } from './process-job.js';
+import { leaveNewerPayload } from './payload-version.js';
 import { createReserve } from './reserve.js';
 
 /** How often a job may be lost with its worker. Attempts that fail are counted apart from that. */
@@ -109,7 +110,10 @@ function createJobWorker(parts: SupervisorParts, running: Map<string, RunningAtt
   const worker = new Worker<JobPayload>(
     JOBS_QUEUE,
     // BullMQ hands over the signal only to a function that declares exactly these three.
-    (job, token, signal) => processJob(job, token, signal),
+    async (job, token, signal) => {
+      await leaveNewerPayload(job, token, logger);
+      await processJob(job, token, signal);
+    },
     {
       connection: redis,
       name: WORKER_NAME,

@@ -17,6 +17,7 @@ import { UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { WebhookConfig } from '../config.js';
+import { leaveNewerPayload } from '../supervisor/payload-version.js';
 import { deliver, DeliveryFailed } from './deliver.js';
 import { retryDelayMs } from './schedule.js';
 
@@ -37,7 +38,8 @@ export function createWebhookWorker(options: WebhookWorkerOptions): Worker<Webho
   const { redis, prefix, logger, secret, retryDelaysSeconds, timeoutMs, guard } = options;
   const worker = new Worker<WebhookPayload>(
     WEBHOOKS_QUEUE,
-    async (job) => {
+    async (job, token) => {
+      await leaveNewerPayload(job, token, logger);
       const log = logger.child({ webhook: job.id, try: job.attemptsMade + 1 });
       if (secret === undefined) {
         log.error('a webhook waits, and WEBHOOK_SECRET is not set: set it, unsigned ones are never sent');
