@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, inject, it } from 'vitest';
+import { findExecutable } from '../../scripts/src/processes.js';
 import { startApi } from '../support/services.js';
 
 const MAIN = fileURLToPath(new URL('../../services/api/dist/main.js', import.meta.url));
@@ -62,6 +63,32 @@ describe('the API process', () => {
     api.signal('SIGTERM');
     expect(await api.ended).toEqual({ code: 1, signal: null });
     expect(api.logs.some(({ msg }) => msg === 'second SIGTERM, exiting')).toBe(true);
+  });
+
+  it('logs for people where stdout is a terminal', async ({ skip }) => {
+    const script = await findExecutable(['script']);
+    if (script === null) return skip('needs `script`, of util-linux, for a terminal of its own');
+    child = spawn(
+      script,
+      ['--quiet', '--flush', '--command', `'${process.execPath}' '${MAIN}'`, '/dev/null'],
+      {
+        env: {
+          ...process.env,
+          OUTPUT_URI: 'file:///tmp/output/',
+          REDIS_URL: 'redis://127.0.0.1:1',
+          API_PORT: '0',
+        },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
+    let text = '';
+    if (!child.stdout) throw new Error('no stdout');
+    for await (const bytes of child.stdout as AsyncIterable<Buffer>) {
+      text += bytes.toString();
+      if (text.includes('listening')) break;
+    }
+    expect(text).toMatch(/INFO.*listening/);
+    expect(text).not.toContain('{"level"');
   });
 
   it('names every variable that is wrong, and ends', async () => {

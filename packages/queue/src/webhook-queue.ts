@@ -2,7 +2,7 @@ import { type Job, WebhookEvent, type WebhookEventType } from '@headstart/contra
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { SECONDS_PER_DAY } from './job-queue.js';
-import type { WebhookPayload, WebhookRecord } from './payload.js';
+import { PAYLOAD_VERSION, type WebhookPayload, type WebhookRecord } from './payload.js';
 
 export const WEBHOOKS_QUEUE = 'webhooks';
 /** The worker's backoff strategy for this type holds the schedule, and ends it by returning -1. */
@@ -52,5 +52,5 @@ export function webhookFor(job: Job): WebhookPayload | null {
     timestamp: new Date().toISOString(),
     data: { ...job, metrics: job.metrics.at(-1) ?? null },
   });
-  return { version: 1, url: webhook.url, event };
+  return { version: PAYLOAD_VERSION, url: webhook.url, event };
 }

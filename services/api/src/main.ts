@@ -1,8 +1,8 @@
 import { ConfigError } from '@headstart/contracts';
+import { createLogger } from '@headstart/logging';
 import { createRedis } from '@headstart/queue';
 import { createStores } from '@headstart/storage';
 import closeWithGrace from 'close-with-grace';
-import { pino } from 'pino';
 import { buildApp } from './app.js';
 import { type ApiConfig, readConfig } from './config.js';
 
@@ -10,7 +10,7 @@ import { type ApiConfig, readConfig } from './config.js';
 const CLOSE_WITHIN_MS = 15_000;
 
 async function main(config: ApiConfig): Promise<void> {
-  const logger = pino({ level: config.logLevel });
+  const logger = createLogger(config.logLevel);
   const redis = createRedis(config.redisUrl, 'api');
   const stores = createStores(config.storage);
   const app = await buildApp(config, { redis, stores, logger });

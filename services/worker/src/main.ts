@@ -1,5 +1,5 @@
 import { ConfigError } from '@headstart/contracts';
-import { pino } from 'pino';
+import { createLogger } from '@headstart/logging';
 import { readConfig, type WorkerConfig } from './config.js';
 import { createMetrics } from './metrics/metrics.js';
 import { startMetricsServer } from './metrics/server.js';
@@ -9,7 +9,7 @@ import { startSupervisor } from './supervisor/supervisor.js';
 const CLOSE_WITHIN_MS = 10_000;
 
 async function main(config: WorkerConfig): Promise<void> {
-  const logger = pino({ level: config.logLevel });
+  const logger = createLogger(config.logLevel);
   const metrics = createMetrics();
   if (config.metrics) {
     const url = await startMetricsServer(metrics.registry, config.metrics);

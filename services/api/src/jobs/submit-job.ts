@@ -5,6 +5,7 @@ import {
   type IdempotencyClaim,
   type JobPayload,
   newJobId,
+  PAYLOAD_VERSION,
 } from '@headstart/queue';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { AppError } from '@headstart/contracts';
@@ -66,7 +67,7 @@ function payloadOf(
   requestId: string,
 ): JobPayload {
   return {
-    version: 1,
+    version: PAYLOAD_VERSION,
     request,
     plan,
     jobModelUri,

@@ -56,6 +56,7 @@ const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> 
     // Asked before the data set is looked at, which can take longer than a client should wait for this answer.
     await app.jobs.check();
     const job = await submitOnce(app, request, body, prepare);
+    log.info({ jobId: job.id }, 'job accepted');
     return reply.code(202).header('location', `/jobs/${job.id}`).type('application/json').send(job);
   });
 };

@@ -40,7 +40,7 @@ export function createWebhookWorker(options: WebhookWorkerOptions): Worker<Webho
     WEBHOOKS_QUEUE,
     async (job, token) => {
       await leaveNewerPayload(job, token, logger);
-      const log = logger.child({ webhook: job.id, try: job.attemptsMade + 1 });
+      const log = logger.child({ jobId: job.data.event.data.id, webhook: job.id, try: job.attemptsMade + 1 });
       if (secret === undefined) {
         log.error('a webhook waits, and WEBHOOK_SECRET is not set: set it, unsigned ones are never sent');
         throw new Error('The worker has no WEBHOOK_SECRET to sign with.');
