@@ -13,6 +13,7 @@ import {
   plainConvolution,
 } from './conv-layout.js';
 import { convolutionOf, isGeometric, multiplications, pictureBytes } from './conv2d.js';
+import { inputGradientByProduct, isSmall, rowBytes } from './im2col.js';
 import { type Inputs, kernel } from './kernel.js';
 
 type Shape4D = [number, number, number, number];
@@ -20,7 +21,8 @@ type Shape4D = [number, number, number, number];
 /**
  * dy [n, H', W', O], filter [kh, kw, I, O] -> dx [n, H, W, I], float32.
  *
- * With strides of 1 it is a convolution of dy with the filter turned by 180 degrees, its channels exchanged.
+ * With strides of 1 it is a convolution of dy with the filter turned by 180 degrees, its channels exchanged; small pictures
+ * are done as a matrix product.
  */
 export const conv2DBackpropInput = kernel<Inputs<'dy' | 'filter'>, Conv2DBackpropInputAttrs>(
   Conv2DBackpropInput,
@@ -46,15 +48,16 @@ export const conv2DBackpropInput = kernel<Inputs<'dy' | 'filter'>, Conv2DBackpro
       () => buildGraph(info, method, blockSize),
       [backend.valuesOf(dy)],
       [backend.valuesOf(filter)],
-      { size: info.batchSize, pictureBytes: pictureBytes(info) },
+      { size: info.batchSize, pictureBytes: method === 'product' ? rowBytes(info) : pictureBytes(info) },
     );
     return backend.tensor({ shape: info.inShape, dtype: 'float32' }, dx!);
   },
 );
 
-type Method = 'blocked' | 'plain' | 'transposed';
+type Method = 'product' | 'blocked' | 'plain' | 'transposed';
 
 function chooseMethod(info: Conv2DInfo, blockSize: number): Method | null {
+  if (isSmall(info)) return 'product';
   const { top, left, bottom, right } = info.padInfo;
   const { filterHeight, filterWidth } = info;
   // Where the padding is wider than the filter the turned convolution would have to crop.
@@ -68,12 +71,28 @@ function buildGraph(info: Conv2DInfo, method: Method, blockSize: number): GraphB
   const graph = new GraphBuilder();
   const dy = graph.input('dy', 'float32', ['n', info.outHeight, info.outWidth, info.outChannels]);
   const filter = graph.input('filter', 'float32', info.filterShape);
-  const dx =
-    method === 'transposed'
-      ? transposedConvolution(graph, info, dy, filter)
-      : turnedConvolution(graph, info, method, blockSize, dy, filter);
+  const dx = gradientBy(method, graph, info, blockSize, dy, filter);
   graph.output('dx', 'float32', ['n', info.inHeight, info.inWidth, info.inChannels], dx);
   return graph;
+}
+
+function gradientBy(
+  method: Method,
+  graph: GraphBuilder,
+  info: Conv2DInfo,
+  blockSize: number,
+  dy: Value,
+  filter: Value,
+): Value {
+  switch (method) {
+    case 'product':
+      return inputGradientByProduct(graph, info, dy, filter);
+    case 'transposed':
+      return transposedConvolution(graph, info, dy, filter);
+    case 'blocked':
+    case 'plain':
+      return turnedConvolution(graph, info, method, blockSize, dy, filter);
+  }
 }
 
 function turnedConvolution(

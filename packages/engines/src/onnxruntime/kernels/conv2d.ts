@@ -9,7 +9,7 @@ import {
   util,
 } from '@tensorflow/tfjs-core';
 import type { OnnxBackend } from '../backend.js';
-import { GraphBuilder } from '../graph/builder.js';
+import { GraphBuilder, type Value } from '../graph/builder.js';
 import {
   blockedConvolution,
   blockFilter,
@@ -19,6 +19,7 @@ import {
   keyOf,
   plainConvolution,
 } from './conv-layout.js';
+import { convolutionByProduct, isSmall, rowBytes } from './im2col.js';
 import { type Inputs, kernel } from './kernel.js';
 
 /** x [n, H, W, I] * filter [kh, kw, I, O] -> [n, H', W', O], float32. */
@@ -61,7 +62,7 @@ function convolve(
     () => buildGraph(info, convolution, bias !== undefined, backend.settings.blockSize),
     [backend.valuesOf(x)],
     [filter, ...(bias ? [bias] : [])].map((input) => backend.valuesOf(input)),
-    { size: info.batchSize, pictureBytes: pictureBytes(info) },
+    { size: info.batchSize, pictureBytes: isSmall(info) ? rowBytes(info) : pictureBytes(info) },
   );
   return backend.tensor({ shape: info.outShape, dtype: 'float32' }, y!);
 }
@@ -76,18 +77,25 @@ function buildGraph(
   const x = graph.input('x', 'float32', ['n', info.inHeight, info.inWidth, info.inChannels]);
   const filter = graph.input('filter', 'float32', info.filterShape);
   const bias = hasBias ? graph.input('bias', 'float32', [info.outChannels]) : undefined;
-  const y = fitsBlocks(blockSize, info.inChannels, info.outChannels)
-    ? blockedConvolution(
-        graph,
-        convolution,
-        blockSize,
-        x,
-        blockFilter(graph, convolution, blockSize, filter),
-        bias,
-      )
-    : plainConvolution(graph, convolution, x, graph.transpose(filter, [3, 2, 0, 1]), bias);
+  const y = isSmall(info)
+    ? convolutionByProduct(graph, info, convolution.relu, x, filter, bias)
+    : largeConvolution(graph, convolution, blockSize, x, filter, bias);
   graph.output('y', 'float32', ['n', info.outHeight, info.outWidth, info.outChannels], y);
   return graph;
+}
+
+function largeConvolution(
+  graph: GraphBuilder,
+  convolution: Convolution,
+  blockSize: number,
+  x: Value,
+  filter: Value,
+  bias: Value | undefined,
+): Value {
+  if (!fitsBlocks(blockSize, convolution.inChannels, convolution.outChannels))
+    return plainConvolution(graph, convolution, x, graph.transpose(filter, [3, 2, 0, 1]), bias);
+  const blocked = blockFilter(graph, convolution, blockSize, filter);
+  return blockedConvolution(graph, convolution, blockSize, x, blocked, bias);
 }
 
 export function convolutionOf(info: Conv2DInfo, relu: boolean): Convolution {

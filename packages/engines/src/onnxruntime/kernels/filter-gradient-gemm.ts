@@ -3,6 +3,7 @@ import { GraphBuilder } from '../graph/builder.js';
 import type { TypedArray } from '../runtime/binding.js';
 import { type Conv2DInfo, keyOf } from './conv-layout.js';
 import { convolutionOf } from './conv2d.js';
+import { columnsOf, rowBytes, rowsUnderFilter } from './im2col.js';
 
 /** From this height on one picture keeps the matrix product busy. */
 const LARGE_HEIGHT = 48;
@@ -31,9 +32,8 @@ export function gradientByGemm(
  */
 function sumOverChunks(backend: OnnxBackend, info: Conv2DInfo, x: TypedArray, dy: TypedArray): TypedArray {
   const positions = info.outHeight * info.outWidth;
-  const columns = info.filterHeight * info.filterWidth * info.inChannels;
-  const pictureBytes = positions * columns * Float32Array.BYTES_PER_ELEMENT;
-  const chunk = Math.max(1, Math.floor(CHUNK_BYTES / pictureBytes));
+  const columns = columnsOf(info);
+  const chunk = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes(info)));
   let sum: Float32Array | undefined;
   for (let first = 0; first < info.batchSize; first += chunk) {
     const count = Math.min(chunk, info.batchSize - first);
@@ -109,36 +109,13 @@ function gatherSides(info: Conv2DInfo): GraphBuilder {
   return graph;
 }
 
-/** x [n, H, W, I] -> [n, H' W', kh kw I]: for every position of the output what lies under the filter. */
+/** x [n, H, W, I] -> [n, H' W' kh kw, I]. */
 function gatherRows(info: Conv2DInfo): GraphBuilder {
-  const { top, left, bottom, right } = info.padInfo;
-  const width = info.inWidth + left + right;
   const graph = new GraphBuilder();
   const x = graph.input('x', 'float32', ['n', info.inHeight, info.inWidth, info.inChannels]);
-  const isPadded = top + left + bottom + right > 0;
-  const padded = isPadded ? graph.pad(x, [0, top, left, 0], [0, bottom, right, 0]) : x;
-  const flat = graph.reshape(padded, [-1, (info.inHeight + top + bottom) * width, info.inChannels]);
-  const rows = graph.node('Gather', [flat, graph.indices(positionsUnderFilter(info, width))], { axis: 1 });
-  const columns = info.filterHeight * info.filterWidth * info.inChannels;
-  const positions = info.outHeight * info.outWidth;
-  graph.output('rows', 'float32', ['n', positions * (columns / info.inChannels), info.inChannels], rows);
+  const length = info.outHeight * info.outWidth * info.filterHeight * info.filterWidth;
+  graph.output('rows', 'float32', ['n', length, info.inChannels], rowsUnderFilter(graph, info, x));
   return graph;
-}
-
-/** Positions in a padded picture of the given width, in the order [H', W', kh, kw]. */
-function positionsUnderFilter(info: Conv2DInfo, width: number): Int32Array {
-  const { outHeight, outWidth, filterHeight, filterWidth, strideHeight, strideWidth } = info;
-  const positions = new Int32Array(outHeight * outWidth * filterHeight * filterWidth);
-  let at = 0;
-  for (let row = 0; row < outHeight; row++) {
-    for (let column = 0; column < outWidth; column++) {
-      const corner = row * strideHeight * width + column * strideWidth;
-      for (let i = 0; i < filterHeight; i++) {
-        for (let j = 0; j < filterWidth; j++) positions[at++] = corner + i * width + j;
-      }
-    }
-  }
-  return positions;
 }
 
 /**
