@@ -1,5 +1,6 @@
 import type { TestProject } from 'vitest/node';
 import { findRedis, startOwnRedis } from '../../scripts/src/redis/find.js';
+import type { RedisServer } from '../../scripts/src/redis/server.js';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -9,11 +10,11 @@ declare module 'vitest' {
 }
 
 /** Starts a Redis of the test's own, which it may kill. Call `stop` at the end in any case. */
-export async function startRedis(): Promise<{ url: string; stop(): Promise<void>; kill(): void }> {
-  const { url, stop, kill } = await startOwnRedis();
-  if (!kill)
+export async function startRedis(): Promise<RedisServer> {
+  const { url, stop, kill, restart } = await startOwnRedis();
+  if (!kill || !restart)
     throw new Error('A Redis in a container cannot be killed from here: install redis-server for this test.');
-  return { url, stop, kill };
+  return { url, stop, kill, restart };
 }
 
 /** vitest's globalSetup: one Redis for the run. */

@@ -45,8 +45,9 @@ async function useGivenRedis(url: string): Promise<FoundRedis> {
 }
 
 interface OwnRedis extends FoundRedis {
-  /** Ends it at once; null for a container. */
+  /** Ends it at once, and starts it again with the same data; null for a container. */
   kill: (() => void) | null;
+  restart: (() => Promise<void>) | null;
 }
 
 /** As `findRedis`, but always a server of its own. */
@@ -63,7 +64,7 @@ export async function startOwnRedis({
   ];
   const container: (typeof ways)[number] = [
     'a container',
-    async () => ({ ...(await startRedisContainer()), kill: null }),
+    async () => ({ ...(await startRedisContainer()), kill: null, restart: null }),
   ];
   if (prefersContainer) ways.unshift(container);
   else ways.push(container);

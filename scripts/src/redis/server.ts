@@ -23,6 +23,8 @@ export interface RedisServer {
   stop: () => Promise<void>;
   /** SIGKILL: the server is gone at once, as in a crash. Call `stop` afterwards to remove its data. */
   kill: () => void;
+  /** Starts it again after `kill`, on the same port and with the same data. */
+  restart: () => Promise<void>;
 }
 
 /** The settings that a job queue needs: nothing is evicted, and at most a second of writes is lost in a crash. */
@@ -40,12 +42,18 @@ export async function launchRedis(program: RedisProgram): Promise<RedisServer> {
   try {
     for (let attempt = 1; ; attempt++) {
       const port = await freePort();
-      const server = await spawnServer(program, folder, port);
+      let server = await spawnServer(program, folder, port);
       const failure = await waitUntilReady(server, port);
       if (failure === null) {
         return {
           url: `redis://127.0.0.1:${port}`,
           kill: () => server.kill(),
+          async restart() {
+            await server.ended;
+            server = await spawnServer(program, folder, port);
+            const why = await waitUntilReady(server, port);
+            if (why !== null) throw new Error(why);
+          },
           async stop() {
             await server.stop(STOP_GRACE_MS);
             await rm(folder, { recursive: true, force: true });

@@ -30,7 +30,7 @@ export const Environment = z.object({
   METRICS_HOST: z.string().default('127.0.0.1'),
   METRICS_PORT: z.coerce.number().int().min(0).max(65_535).optional(),
   LOCK_DURATION_MS: Milliseconds.default(30_000),
-  STALLED_INTERVAL_MS: Milliseconds.default(30_000),
+  STALLED_INTERVAL_MS: Milliseconds.default(15_000),
   SHUTDOWN_GRACE_SECONDS: Seconds.default(300),
   STALL_TIMEOUT_MINUTES: z.coerce.number().positive().default(30),
   WEBHOOK_SECRET: WebhookSecret.optional(),
