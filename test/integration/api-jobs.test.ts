@@ -151,17 +151,19 @@ describe('GET /jobs', () => {
   });
 
   it.each([
-    ['status=ended', 'status.0'],
-    ['limit=0', 'limit'],
-    ['limit=101', 'limit'],
-    ['limit=many', 'limit'],
-    ['scenario=', 'scenario.0'],
-    ['metadata=team', 'metadata.0'],
-    ['cursor=abc', 'cursor'],
-    ['order=oldest', 'order'],
-  ])('refuses ?%s, and names the field', async (query, field) => {
+    ['status=ended', 'status', 'ended'],
+    ['status=queued&status=ended', 'status', ['queued', 'ended']],
+    ['limit=0', 'limit', '0'],
+    ['limit=101', 'limit', '101'],
+    ['limit=many', 'limit', 'many'],
+    ['scenario=', 'scenario', ''],
+    ['metadata=team', 'metadata', 'team'],
+    ['cursor=abc', 'cursor', 'abc'],
+    ['order=oldest', 'order', 'oldest'],
+  ])('refuses ?%s, names the parameter and says what was received', async (query, field, received) => {
     const answer = await api.ask({ url: `/jobs?${query}` });
-    expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request', errors: [{ field }] } });
+    const errors = [{ field, received }];
+    expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request', errors } });
   });
 });
 

@@ -15,6 +15,7 @@ export const ERRORS = {
   route_not_found: { status: 404, retryable: false, title: 'There is no such route' },
   job_not_found: { status: 404, retryable: false, title: 'There is no such job' },
   method_not_allowed: { status: 405, retryable: false, title: 'The route does not have that method' },
+  request_timeout: { status: 408, retryable: true, title: 'The request took too long to arrive' },
   job_not_ended: { status: 409, retryable: false, title: 'The job has not ended yet' },
   job_ended: { status: 409, retryable: false, title: 'The job has already ended' },
   job_not_running: { status: 409, retryable: false, title: 'The job is not running' },
@@ -23,6 +24,7 @@ export const ERRORS = {
   payload_too_large: { status: 413, retryable: false, title: 'The request body is too large' },
   range_not_satisfiable: { status: 416, retryable: false, title: 'The file does not have those bytes' },
   unsupported_media_type: { status: 415, retryable: false, title: 'The request body must be JSON' },
+  headers_too_large: { status: 431, retryable: false, title: "The request's headers are too large" },
   dataset_not_found: { status: 422, retryable: false, title: 'There is no data set there' },
   dataset_invalid: { status: 422, retryable: false, title: 'The data set cannot be trained on' },
   archive_unsafe: { status: 422, retryable: false, title: 'The archive was refused' },
@@ -77,7 +79,10 @@ export const Problem = z
       .string()
       .meta({ description: 'URN that ends in the code.', examples: ['urn:headstart:error:unknown_layer'] }),
     status: z.int(),
-    instance: z.string().meta({ description: 'The path that was asked for.' }),
+    instance: z
+      .string()
+      .optional()
+      .meta({ description: 'The path that was asked for; absent where the request could not be read.' }),
     requestId: z.string(),
     ...JobError.shape,
   })

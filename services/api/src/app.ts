@@ -2,12 +2,13 @@ import type { ObjectStores } from '@headstart/contracts';
 import { type createRedis } from '@headstart/queue';
 import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { ApiConfig } from './config.js';
+import { REQUEST_LIMITS } from './http/limits.js';
 import { jobFeedsPlugin } from './plugins/job-feeds.js';
 import { metricsPlugin } from './plugins/metrics.js';
 import { methodsPlugin } from './plugins/methods.js';
 import { openapiPlugin } from './plugins/openapi.js';
 import { ownJobsPlugin } from './plugins/own-jobs.js';
-import { problemsPlugin, sendProblem } from './plugins/problems.js';
+import { answerClientError, problemsPlugin, sendProblem } from './plugins/problems.js';
 import { queuePlugin } from './plugins/queue.js';
 import { chooseRequestId, requestIdPlugin } from './plugins/request-id.js';
 import { validationPlugin } from './plugins/validation.js';
@@ -38,13 +39,12 @@ export interface AppDeps {
 export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<FastifyInstance> {
   const app: FastifyInstance = fastify({
     loggerInstance: deps.logger,
-    requestTimeout: 10_000,
-    connectionTimeout: 10_000,
-    bodyLimit: 64 * 1024,
+    ...REQUEST_LIMITS,
     // A client's own id is taken only if it is safe to log: genReqId looks at the header.
     requestIdHeader: false,
     logController: new LogController({ requestIdLogLabel: 'requestId' }),
     genReqId: chooseRequestId,
+    clientErrorHandler: answerClientError,
     frameworkErrors: (error, request, reply) => sendProblem(error, request, reply),
   });
   await app.register(requestIdPlugin);

@@ -15,7 +15,8 @@ Requests are strict: an unknown field or query parameter is a 400 that names it.
 ## Errors
 
 Every error is \`application/problem+json\` (RFC 9457) with a stable \`code\`. The same codes stand in \`error\` of a job that
-failed. A path without the method that was used answers 405 and \`Allow\`.
+failed. A path without the method that was used answers 405 and \`Allow\`. What is no valid HTTP, comes later than
+10 seconds or has more than 16 KiB of headers is answered with 400, 408 or 431, before any route sees it.
 
 | Code | Status | Worth another try | Title |
 |---|---|---|---|

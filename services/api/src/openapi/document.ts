@@ -70,6 +70,8 @@ function describeHeaders(document: Document): void {
     for (const [status, response] of Object.entries(operation.responses ?? {})) {
       if ('$ref' in response) continue;
       response.headers = { [REQUEST_ID_HEADER]: requestId };
+      if (status === '307')
+        response.headers.location = { description: 'Link to the file.', schema: { type: 'string' } };
       if (status !== '202') continue;
       response.headers.location = {
         description: 'Path of the job.',

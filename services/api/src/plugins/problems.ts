@@ -1,7 +1,10 @@
 import { AppError, ERRORS, type Problem } from '@headstart/contracts';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { ConnectionError, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
-import { REQUEST_ID_HEADER } from './request-id.js';
+import { maxHeaderSize, STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { REQUEST_LIMITS } from '../http/limits.js';
+import { chooseRequestId, REQUEST_ID_HEADER } from './request-id.js';
 
 export const PROBLEM_TYPE = 'application/problem+json';
 
@@ -20,16 +23,56 @@ export const problemsPlugin = fp(
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const appError = toAppError(error, request);
   if (appError.status >= 500) request.log.error({ err: error }, 'request failed');
-  const problem: Problem = {
-    type: `urn:headstart:error:${appError.code}`,
-    status: appError.status,
-    instance: pathOf(request),
-    requestId: request.id,
-    ...appError.toJobError(),
-  };
+  const problem = problemOf(appError, request.id, pathOf(request));
   // Framework errors come before the hook that sets the header.
   reply.header(REQUEST_ID_HEADER, request.id);
   void reply.code(appError.status).type(PROBLEM_TYPE).send(problem);
+}
+
+function problemOf(error: AppError, requestId: string, instance?: string): Problem {
+  return {
+    type: `urn:headstart:error:${error.code}`,
+    status: error.status,
+    ...(instance !== undefined && { instance }),
+    requestId,
+    ...error.toJobError(),
+  };
+}
+
+/** Answers what Node could not read as a request, which no route and no hook sees, and closes the connection. */
+export function answerClientError(this: FastifyInstance, error: ConnectionError, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const appError = explainClientError(error);
+  const requestId = chooseRequestId({ headers: {} });
+  // Not the error itself: it holds the bytes that came, credentials among them.
+  this.log.info({ requestId, code: error.code, status: appError.status }, 'request could not be read');
+  const body = JSON.stringify(problemOf(appError, requestId));
+  socket.write(
+    [
+      `HTTP/1.1 ${appError.status} ${STATUS_CODES[appError.status]}`,
+      `content-type: ${PROBLEM_TYPE}`,
+      `content-length: ${Buffer.byteLength(body)}`,
+      `${REQUEST_ID_HEADER}: ${requestId}`,
+      'connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  );
+  socket.destroySoon();
+}
+
+function explainClientError({ code, message }: ConnectionError): AppError {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new AppError(
+      'request_timeout',
+      `The whole request must arrive within ${REQUEST_LIMITS.requestTimeout / 1000} seconds.`,
+    );
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return new AppError('headers_too_large', `The headers must not be larger than ${maxHeaderSize} bytes.`);
+  return new AppError('invalid_request', `The request is not valid HTTP/1.1: ${message}.`);
 }
 
 function toAppError(error: unknown, request: FastifyRequest): AppError {

@@ -2,7 +2,7 @@ import { AppError, describeIssues } from '@headstart/contracts';
 import type { FastifySchemaCompiler } from 'fastify';
 import fp from 'fastify-plugin';
 import { serializerCompiler } from 'fastify-type-provider-zod';
-import type { z } from 'zod';
+import { z } from 'zod';
 
 const PARTS: Record<string, string> = {
   body: 'request body',
@@ -17,11 +17,17 @@ const validatorCompiler: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart 
   return (data: unknown) => {
     const result = schema.safeParse(data);
     if (result.success) return { value: result.data };
-    const errors = describeIssues(result.error, data);
+    const error = httpPart === 'querystring' ? byParameter(result.error) : result.error;
+    const errors = describeIssues(error, data);
     const list = errors.map(({ field, message }) => `${field}: ${message}`).join('; ');
     return { error: new AppError('invalid_request', `The ${part} is not valid. ${list}.`, { errors }) };
   };
 };
+
+/** A parameter that may come several times is a list in the schema alone: what is wrong in it is the parameter's. */
+function byParameter({ issues }: z.ZodError): z.ZodError {
+  return new z.ZodError(issues.map((issue) => ({ ...issue, path: issue.path.slice(0, 1) })));
+}
 
 /** zod checks what comes in and what goes out; JSON is the only media type that comes in. */
 export const validationPlugin = fp(

@@ -1,4 +1,10 @@
-import { AppError, contentTypeOf, type ObjectStore, type ObjectStores } from '@headstart/contracts';
+import {
+  AppError,
+  contentTypeOf,
+  type ObjectInfo,
+  type ObjectStore,
+  type ObjectStores,
+} from '@headstart/contracts';
 import type { FastifyReply } from 'fastify';
 import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
@@ -54,25 +60,25 @@ const route: FastifyPluginAsyncZod<{ stores: ObjectStores }> = async (app, { sto
     const { id, '*': path } = request.params;
     const { record } = await app.findOwnJob(request, id);
     const store = stores.open(record.data.outputUri);
+    // Asked first, so that a client never follows a link to an S3 error.
+    const info = await store.stat(path);
+    if (info === null)
+      throw new AppError(
+        'storage_not_found',
+        `The job has no file ${JSON.stringify(path)}. GET its artifacts for a list.`,
+      );
     const link = await store.presignGet(path, LINK_SECONDS);
-    if (link !== null) return reply.code(307).header('location', link).send(null);
-    return sendFile(reply, store, path, request.headers.range);
+    if (link !== null) return reply.redirect(link, 307);
+    return sendFile(reply, store, info, request.headers.range);
   });
 };
 
 async function sendFile(
   reply: FastifyReply,
   store: ObjectStore,
-  path: string,
+  { key: path, sizeBytes }: ObjectInfo,
   rangeHeader: string | undefined,
 ): Promise<FastifyReply> {
-  const info = await store.stat(path);
-  if (info === null)
-    throw new AppError(
-      'storage_not_found',
-      `The job has no file ${JSON.stringify(path)}. GET its artifacts for a list.`,
-    );
-  const { sizeBytes } = info;
   reply.header('accept-ranges', 'bytes');
   const range = parseRange(rangeHeader, sizeBytes);
   if (range === 'unsatisfiable') {
