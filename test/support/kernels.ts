@@ -34,7 +34,7 @@ export function fillingsFor({ isFiniteOnly }: Configuration, ...fillings: Fillin
   );
 }
 
-/** How many cases are tried: fewer where almost each is another program to compile. */
+/** How many cases are tried: fewer where many are another program to compile, which takes lavapipe a second of processor time. */
 export function runsFor({ engine }: Configuration, count: number): number {
   return engine === 'webgpu' ? Math.ceil(count / 4) : count;
 }

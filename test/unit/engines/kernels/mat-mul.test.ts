@@ -59,6 +59,7 @@ describe.each(KERNEL_CONFIGURATIONS)('$label, like the cpu backend', (configurat
         );
         if (before !== null && isNative) expect(nativeRuns()).toBeGreaterThan(before);
       }),
+      { numRuns: runsFor(configuration, 100) },
     );
   });
 
