@@ -10,6 +10,7 @@ import { openapiPlugin } from './plugins/openapi.js';
 import { ownJobsPlugin } from './plugins/own-jobs.js';
 import { answerClientError, problemsPlugin, sendProblem } from './plugins/problems.js';
 import { queuePlugin } from './plugins/queue.js';
+import { rateLimitPlugin } from './plugins/rate-limit.js';
 import { chooseRequestId, requestIdPlugin } from './plugins/request-id.js';
 import { validationPlugin } from './plugins/validation.js';
 import { cancelJobRoute } from './routes/cancel-job.js';
@@ -51,6 +52,7 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(metricsPlugin);
   await app.register(validationPlugin);
   await app.register(problemsPlugin);
+  await app.register(rateLimitPlugin, { requestsPerMinute: config.requestsPerMinute });
   await app.register(openapiPlugin);
   await app.register(methodsPlugin);
   await app.register(queuePlugin, { redis: deps.redis, prefix: config.queuePrefix });

@@ -7,6 +7,7 @@ export const Environment = z.object({
   API_HOST: z.string().default('127.0.0.1'),
   API_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
   OUTPUT_URI: uriOf(['s3', 'file'], 'OUTPUT_URI'),
+  RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(60_000),
   LOG_LEVEL: LogLevel.default('info'),
   WEBHOOK_SECRET: WebhookSecret.optional(),
   ...queueConfigShape,
@@ -21,6 +22,8 @@ export interface ApiConfig {
   outputUri: string;
   redisUrl: string;
   queuePrefix: string;
+  /** Requests that one client may send to this process. */
+  requestsPerMinute: number;
   logLevel: LogLevel;
   /** Whether the deployment has a secret to sign webhooks with; the API itself signs nothing. */
   signsWebhooks: boolean;
@@ -36,6 +39,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     outputUri: withSlash(parsed.OUTPUT_URI),
     redisUrl: parsed.REDIS_URL,
     queuePrefix: parsed.QUEUE_PREFIX,
+    requestsPerMinute: parsed.RATE_LIMIT_PER_MINUTE,
     logLevel: parsed.LOG_LEVEL,
     signsWebhooks: parsed.WEBHOOK_SECRET !== undefined,
     storage: storageConfig(parsed),

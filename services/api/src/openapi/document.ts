@@ -66,10 +66,18 @@ function operationsOf(document: Document): OpenAPIV3_1.OperationObject[] {
 
 function describeHeaders(document: Document): void {
   const requestId = { description: 'Id of the request, for the logs.', schema: { type: 'string' } } as const;
+  const integer = (description: string) => ({ description, schema: { type: 'integer' } }) as const;
+  const rateLimit = {
+    'ratelimit-limit': integer('Requests that a client may send in a minute.'),
+    'ratelimit-remaining': integer('How many of them are left.'),
+    'ratelimit-reset': integer('Seconds until all are there again.'),
+  };
   for (const operation of operationsOf(document)) {
+    const isLimited = operation.responses?.['429'] !== undefined;
     for (const [status, response] of Object.entries(operation.responses ?? {})) {
       if ('$ref' in response) continue;
-      response.headers = { [REQUEST_ID_HEADER]: requestId };
+      response.headers = { [REQUEST_ID_HEADER]: requestId, ...(isLimited && rateLimit) };
+      if (status === '429') response.headers['retry-after'] = integer('Seconds to wait.');
       if (status === '307')
         response.headers.location = { description: 'Link to the file.', schema: { type: 'string' } };
       if (status !== '202') continue;

@@ -2,7 +2,7 @@ import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { NoQuery } from '../http/common.js';
-import { problemResponses } from '../http/problem-responses.js';
+import { unlimitedProblemResponses } from '../http/problem-responses.js';
 
 const schema = {
   operationId: 'getHealth',
@@ -15,12 +15,12 @@ const schema = {
       description: 'The process is up.',
       content: { 'application/json': { schema: z.object({ status: z.literal('up') }) } },
     },
-    ...problemResponses('invalid_request'),
+    ...unlimitedProblemResponses('invalid_request'),
   },
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
-  app.get('/healthz', { schema, logLevel: 'warn' }, async (_request, reply) =>
+  app.get('/healthz', { schema, config: { rateLimit: false }, logLevel: 'warn' }, async (_request, reply) =>
     reply.type('application/json').send({ status: 'up' }),
   );
 };

@@ -2,7 +2,7 @@ import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { NoQuery } from '../http/common.js';
-import { problemResponses } from '../http/problem-responses.js';
+import { unlimitedProblemResponses } from '../http/problem-responses.js';
 
 const schema = {
   operationId: 'getMetrics',
@@ -16,12 +16,12 @@ const schema = {
       description: 'All metrics of this API.',
       content: { 'text/plain': { schema: z.string() } },
     },
-    ...problemResponses('invalid_request'),
+    ...unlimitedProblemResponses('invalid_request'),
   },
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
-  app.get('/metrics', { schema, logLevel: 'warn' }, async (_request, reply) => {
+  app.get('/metrics', { schema, config: { rateLimit: false }, logLevel: 'warn' }, async (_request, reply) => {
     const depths = await app.jobs.depths().catch(() => null);
     return reply.type(app.metrics.contentType).send(await app.metrics.render(depths));
   });

@@ -2,7 +2,7 @@ import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { NoQuery } from '../http/common.js';
-import { problemResponses } from '../http/problem-responses.js';
+import { unlimitedProblemResponses } from '../http/problem-responses.js';
 
 const schema = {
   operationId: 'getReadiness',
@@ -15,13 +15,13 @@ const schema = {
       description: 'Redis answers, so jobs can be taken.',
       content: { 'application/json': { schema: z.object({ status: z.literal('ready') }) } },
     },
-    ...problemResponses('invalid_request', 'queue_unavailable'),
+    ...unlimitedProblemResponses('invalid_request', 'queue_unavailable'),
   },
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
   // A probe every few seconds must not fill the log, least of all while Redis is away.
-  app.get('/readyz', { schema, logLevel: 'fatal' }, async (_request, reply) => {
+  app.get('/readyz', { schema, config: { rateLimit: false }, logLevel: 'fatal' }, async (_request, reply) => {
     await app.jobs.check();
     return reply.type('application/json').send({ status: 'ready' });
   });
