@@ -41,8 +41,8 @@ const CASES: Case[] = [
   },
   {
     scenario: 'large-different',
-    model: { featureLayer: 'block3_pool' },
-    training: { epochs: 4, batchSize: 4 },
+    model: { featureLayer: 'block5_pool' },
+    training: { epochs: 3, batchSize: 4 },
   },
 ];
 
@@ -62,7 +62,8 @@ async function manifestOf(job: Job): Promise<Manifest> {
 
 /** The digests of what two runs that are the same bit for bit have in common. */
 function digestsOf({ stateDigest, files }: Manifest): unknown {
-  const model = files.filter(({ path }) => path.startsWith('model/') || path === 'predictions.jsonl');
+  // model.h5 has the time of its making in it.
+  const model = files.filter(({ path }) => /^model\/.*\.bin$|^predictions\.jsonl$/.test(path));
   return { stateDigest, model };
 }
 
@@ -77,23 +78,29 @@ describe('a job whose worker is killed', () => {
     'ends in the very same state, in $scenario',
     async (request) => {
       const random = generatorFor(SEED, request.scenario);
-      const first = await deployment.startWorker(SAME_BITS);
+      let worker = await deployment.startWorker(SAME_BITS);
+      const expected = digestsOf(
+        await manifestOf(await deployment.waitFor((await post(request)).id, hasEnded)),
+      );
+      // Once more: what the first run has left in the caches makes those that follow shorter.
       const whole = await deployment.waitFor((await post(request)).id, hasEnded);
-      const expected = digestsOf(await manifestOf(whole));
+      expect(digestsOf(await manifestOf(whole))).toEqual(expected);
       const wholeMs = Date.parse(whole.finishedAt!) - Date.parse(whole.startedAt!);
-      let worker = first;
-      for (let round = 0; round < KILLS; round++) {
+      for (let kills = 0; kills < KILLS;) {
         const { id } = await post(request);
         await deployment.waitFor(id, ({ status }) => status === 'running');
-        await delay(Math.floor(((random.next() >>> 0) / 2 ** 32) * wholeMs));
+        await delay(((random.next() >>> 0) / 2 ** 32) * wholeMs);
         const { progress, status, checkpoint } = await deployment.client.getJob(id);
         await kill(worker);
         worker = await deployment.startWorker(SAME_BITS);
         const job = await deployment.waitFor(id, hasEnded);
+        // One that was faster than the others has met no kill.
+        if (status === 'running') kills++;
         const { phase = null, epoch = null, step = null } = progress ?? {};
+        const behind = checkpoint && `${checkpoint.epoch}.${checkpoint.step}`;
         console.log(
-          `seed ${SEED}: ${request.scenario} killed (${status}) in ${phase}, epoch ${epoch}, step ${step}; ` +
-            `checkpoint ${checkpoint?.epoch}.${checkpoint?.step}; ${job.attempts} attempts`,
+          `seed ${SEED}: ${request.scenario}, ${status}, killed in ${phase}, epoch ${epoch}, step ${step}; ` +
+            `checkpoint ${behind}; ${job.attempts} attempts`,
         );
         expect(digestsOf(await manifestOf(job))).toEqual(expected);
       }
