@@ -10,7 +10,7 @@ describe('the configuration', () => {
     expect(config).toMatchObject({
       engine: 'auto',
       lockDurationMs: 30_000,
-      stalledIntervalMs: 30_000,
+      stalledIntervalMs: 15_000,
       shutdownGraceMs: 300_000,
       webhooks: { secret: undefined, timeoutMs: 15_000 },
       datasetLimits: {
