@@ -8,6 +8,7 @@ import {
   createCheckpoints,
   isCommit,
   publish,
+  putCheckpoint,
   Superseded,
   underClaim,
 } from '@headstart/worker';
@@ -18,6 +19,12 @@ import { temporaryFolder, planFor, trainDrawn } from './training.js';
 const never = new AbortController().signal;
 const MAX_BYTES = 1024 * 1024;
 const PATHS = ['model/model.json', 'labels.json'];
+
+/**
+ * What `runAttempt` changes when it is alone: claim, three files of each of three checkpoints, the first one's removal, two
+ * files, commit, two copies, manifest, tidying.
+ */
+export const CHANGES = 18;
 
 /** Checkpoints behind the epochs of a small run, in `<folder>/<epoch>/`. */
 export async function drawCheckpoints(epochs: number): Promise<string> {
@@ -97,7 +104,9 @@ export async function runAttempt(
     if (isCommit(claim)) return await complete(store, claim);
     return await underClaim(claim, async () => {
       const workDir = join(drawn, `work-${randomUUID()}`);
-      const checkpoints = createCheckpoints(stores, store, claim, never);
+      const put = (directory: string, folder: string) =>
+        putCheckpoint(store, claim.number, directory, folder, never);
+      const checkpoints = createCheckpoints(stores, store, claim, put);
       const { runDigest } = parseIndex(await readFile(join(drawn, '1', CHECKPOINT_INDEX)));
       const resumed = await checkpoints.downloadNewest(workDir, runDigest, never, () => undefined);
       for (const epoch of [1, 2, 3].slice(resumed?.epoch ?? 0))

@@ -5,6 +5,8 @@ export { createMeter } from './trainer/progress.js';
 export { type Checkpoints, createCheckpoints, retain } from './trainer/checkpoints.js';
 export { type Claim, claimJob, type Commit, isCommit, Superseded, underClaim } from './trainer/claim.js';
 export { complete, publish } from './trainer/publish.js';
+export { putCheckpoint } from './trainer/put-checkpoint.js';
+export { createUploader, type UploaderOptions } from './trainer/uploader.js';
 export { IMAGENET_FILE, verifiedFile } from './trainer/imagenet.js';
 export { Assignment, FromTrainer, stopError, ToTrainer } from './trainer-protocol.js';
 export { parseRetryAfterMs, retryDelayMs } from './webhooks/schedule.js';

@@ -1,14 +1,11 @@
 import { selectEngine } from '@headstart/engines';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { drawCheckpoints, expectOnePublished, gate, runAttempt } from '../../support/attempts.js';
+import { CHANGES, drawCheckpoints, expectOnePublished, gate, runAttempt } from '../../support/attempts.js';
 import { fileSandbox, keysOf } from '../../support/storage.js';
 
 beforeAll(async () => {
   await selectEngine('wasm', { trainsConvolutions: false });
 });
-
-/** Claim, three files of each of three checkpoints, the first one's removal, two files, commit, two copies, manifest, tidying. */
-const CHANGES = 18;
 
 describe('of two attempts at one job in a folder', () => {
   it('one is alone with it where nobody is stopped', async () => {

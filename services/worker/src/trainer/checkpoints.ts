@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import {
   AppError,
@@ -17,6 +17,7 @@ import {
   type SavedCheckpoint,
 } from '@headstart/training';
 import type { Claim } from './claim.js';
+import type { PutCheckpoint } from './put-checkpoint.js';
 
 const FOLDER = 'checkpoints/';
 const NAME = /^epoch-(\d+)-step-(\d+)-attempt-(\d+)$/;
@@ -73,48 +74,11 @@ export function createCheckpoints(
   stores: ObjectStores,
   store: ObjectStore,
   claim: Claim,
-  signal: AbortSignal,
+  put: PutCheckpoint,
 ): Checkpoints {
   /** Those that are whole as far as is known, oldest first. */
   let stored: StoredCheckpoint[] = [];
   let bestEpoch: number | null = null;
-
-  async function download(
-    checkpoint: StoredCheckpoint,
-    runDigest: string,
-    directory: string,
-    asked: AbortSignal,
-  ): Promise<CheckpointIndex> {
-    const { index, bytes } = await readIndex(store, folderOf(checkpoint));
-    if (index.runDigest !== runDigest) throw new Error('it is of another plan, data set or base weights');
-    for (const [name, { sizeBytes, sha256 }] of Object.entries(index.files)) {
-      const uri = store.uriOf(folderOf(checkpoint) + name);
-      const options = { maxBytes: sizeBytes, signal: asked };
-      const got = await downloadTo(stores, uri, join(directory, name), options);
-      if (got.sha256 !== sha256) throw new Error(`${name} is not what ${CHECKPOINT_INDEX} says it is`);
-    }
-    await writeFile(join(directory, CHECKPOINT_INDEX), bytes);
-    return index;
-  }
-
-  /** Copies a checkpoint of another attempt under this one's name. @returns its files there. */
-  async function own(checkpoint: StoredCheckpoint): Promise<ManifestFile[]> {
-    const folder = folderOf({ ...checkpoint, claim: claim.number });
-    const { index, bytes } = await readIndex(store, folderOf(checkpoint));
-    if (checkpoint.claim !== claim.number) {
-      for (const name of [...Object.keys(index.files), CHECKPOINT_INDEX])
-        await store.copy(folderOf(checkpoint) + name, folder + name);
-    }
-    const indexDigest = createHash('sha256').update(bytes).digest('hex');
-    return [
-      { path: folder + CHECKPOINT_INDEX, sizeBytes: bytes.length, sha256: indexDigest },
-      ...Object.entries(index.files).map(([name, { sizeBytes, sha256 }]) => ({
-        path: folder + name,
-        sizeBytes,
-        sha256,
-      })),
-    ];
-  }
 
   return {
     async downloadNewest(workDir, runDigest, asked, onUnusable) {
@@ -124,7 +88,7 @@ export function createCheckpoints(
       for (const checkpoint of stored.toReversed()) {
         const directory = join(workDir, 'resume', folderOf(checkpoint));
         try {
-          const index = await download(checkpoint, runDigest, directory, asked);
+          const index = await download(stores, store, checkpoint, runDigest, directory, asked);
           bestEpoch = index.best?.epoch ?? null;
           return { ...checkpoint, directory, metrics: index.metrics };
         } catch (error) {
@@ -141,13 +105,9 @@ export function createCheckpoints(
     async upload({ directory, epoch, step, isBest }) {
       const checkpoint = { epoch, step, claim: claim.number };
       const folder = folderOf(checkpoint);
-      const { files } = parseIndex(await readFile(join(directory, CHECKPOINT_INDEX)));
-      for (const [name, { sha256 }] of Object.entries(files)) {
-        await claim.write(folder + name, { file: join(directory, name) }, { signal });
-        await checkArrived(store, folder + name, sha256, signal);
-      }
-      await claim.write(folder + CHECKPOINT_INDEX, { file: join(directory, CHECKPOINT_INDEX) }, { signal });
-      stored = [...stored, checkpoint];
+      await put(directory, folder);
+      // It may be up already, and be here again because what it replaces could not be removed.
+      stored = [...stored.filter((one) => folderOf(one) !== folder), checkpoint];
       if (isBest) bestEpoch = epoch;
       const { kept, dropped } = retain(stored, bestEpoch);
       for (const one of dropped) await store.deleteAll(folderOf(one));
@@ -170,7 +130,7 @@ export function createCheckpoints(
       const owned: StoredCheckpoint[] = [];
       for (const checkpoint of stored) {
         try {
-          files.push(...(await own(checkpoint)));
+          files.push(...(await ownFiles(store, checkpoint, claim.number)));
           owned.push({ ...checkpoint, claim: claim.number });
         } catch (error) {
           // An attempt that was stopped has woken up and removed what it no longer keeps.
@@ -181,6 +141,49 @@ export function createCheckpoints(
       return files;
     },
   };
+}
+
+/** @throws Error where it is not whole, or of another run, and AppError of the store. */
+async function download(
+  stores: ObjectStores,
+  store: ObjectStore,
+  checkpoint: StoredCheckpoint,
+  runDigest: string,
+  directory: string,
+  signal: AbortSignal,
+): Promise<CheckpointIndex> {
+  const { index, bytes } = await readIndex(store, folderOf(checkpoint));
+  if (index.runDigest !== runDigest) throw new Error('it is of another plan, data set or base weights');
+  for (const [name, { sizeBytes, sha256 }] of Object.entries(index.files)) {
+    const uri = store.uriOf(folderOf(checkpoint) + name);
+    const got = await downloadTo(stores, uri, join(directory, name), { maxBytes: sizeBytes, signal });
+    if (got.sha256 !== sha256) throw new Error(`${name} is not what ${CHECKPOINT_INDEX} says it is`);
+  }
+  await writeFile(join(directory, CHECKPOINT_INDEX), bytes);
+  return index;
+}
+
+/** Copies a checkpoint of another attempt under that claim's name. @returns its files there. */
+async function ownFiles(
+  store: ObjectStore,
+  checkpoint: StoredCheckpoint,
+  claim: number,
+): Promise<ManifestFile[]> {
+  const folder = folderOf({ ...checkpoint, claim });
+  const { index, bytes } = await readIndex(store, folderOf(checkpoint));
+  if (checkpoint.claim !== claim) {
+    for (const name of [...Object.keys(index.files), CHECKPOINT_INDEX])
+      await store.copy(folderOf(checkpoint) + name, folder + name);
+  }
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  return [
+    { path: folder + CHECKPOINT_INDEX, sizeBytes: bytes.length, sha256 },
+    ...Object.entries(index.files).map(([name, file]) => ({
+      path: folder + name,
+      sizeBytes: file.sizeBytes,
+      sha256: file.sha256,
+    })),
+  ];
 }
 
 /** Which checkpoints stay: the newest ones, and that of the best epoch. @param stored oldest first. */
@@ -232,22 +235,6 @@ async function readIndex(
 ): Promise<{ index: CheckpointIndex; bytes: Uint8Array }> {
   const bytes = await store.readBytes(folder + CHECKPOINT_INDEX, MAX_INDEX_BYTES);
   return { index: parseIndex(bytes), bytes };
-}
-
-/** Reads an object back. @throws AppError storage_unavailable where it is not what was sent. */
-async function checkArrived(
-  store: ObjectStore,
-  key: string,
-  sha256: string,
-  signal: AbortSignal,
-): Promise<void> {
-  const hash = createHash('sha256');
-  for await (const chunk of await store.read(key, { signal })) hash.update(chunk as Buffer);
-  if (hash.digest('hex') === sha256) return;
-  throw new AppError(
-    'storage_unavailable',
-    `${store.uriOf(key)} was read back with another SHA-256 than that of what was sent. Try again.`,
-  );
 }
 
 function isMissing(error: unknown): boolean {

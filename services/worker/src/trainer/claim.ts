@@ -69,9 +69,7 @@ export async function claimJob(store: ObjectStore, attempt: number): Promise<Cla
     if (entry.attempt > attempt) throw superseded(number);
     if (entry.token !== token) continue;
 
-    const check = async () => {
-      if ((await store.stat(keyOf(number + 1))) !== null) throw superseded(number + 1);
-    };
+    const check = () => checkClaim(store, number);
     const folder = `${FOLDER}/${padded(number)}/`;
     return {
       number,
@@ -89,6 +87,11 @@ export async function claimJob(store: ObjectStore, attempt: number): Promise<Cla
       },
     };
   }
+}
+
+/** @throws Superseded where the claim of that number is no longer the last. */
+export async function checkClaim(store: ObjectStore, number: number): Promise<void> {
+  if ((await store.stat(keyOf(number + 1))) !== null) throw superseded(number + 1);
 }
 
 /**

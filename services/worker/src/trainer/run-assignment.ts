@@ -29,6 +29,7 @@ import {
   trainPlan,
   uploaderOf,
 } from './train-plan.js';
+import { createUploadThread, type UploadThread } from './upload.js';
 import type { Uploader } from './uploader.js';
 import { loadWeights } from './weights.js';
 
@@ -56,11 +57,13 @@ export async function runAssignment(
   const unwanted = new AbortController();
   let checkpoints: Checkpoints | undefined;
   let uploader: Uploader | undefined;
+  let thread: UploadThread | undefined;
   try {
     const claim = await claimJob(store, assignment.attempt);
     // An earlier attempt may have published the job and have been lost before it could say so.
     if (isCommit(claim)) return await reportPublished(store, await complete(store, claim), say);
-    checkpoints = createCheckpoints(stores, store, claim, unwanted.signal);
+    thread = createUploadThread({ ...assignment, claim: claim.number }, unwanted.signal);
+    checkpoints = createCheckpoints(stores, store, claim, thread.put);
     uploader = uploaderOf(assignment, checkpoints, say, unwanted.signal);
     const attempt: Attempt = {
       assignment,
@@ -81,6 +84,7 @@ export async function runAssignment(
   } finally {
     unwanted.abort();
     await uploader?.settled();
+    await thread?.close();
     throttle.flush();
     stores.close();
   }
