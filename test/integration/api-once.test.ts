@@ -1,4 +1,4 @@
-import { AppError, Job } from '@headstart/contracts';
+import { AppError, DEFAULT_TENANT, Job } from '@headstart/contracts';
 import { addJob, claimFor, getRecord, JOBS_QUEUE, newJobId, toQueueError } from '@headstart/queue';
 import { Worker } from 'bullmq';
 import { join } from 'node:path';
@@ -85,7 +85,7 @@ describe('an Idempotency-Key', () => {
     expect((await api.ask({ method: 'DELETE', url: `/jobs/${idOf(first)}` })).status).toBe(204);
     expect(await post('key-1')).toMatchObject({ status: 410, body: { code: 'job_gone' } });
     expect(await countJobs()).toBe(0);
-    const { keyDigest } = claimFor('key-1', {});
+    const { keyDigest } = claimFor(DEFAULT_TENANT, 'key-1', {});
     const days = (await api.queue.redis.ttl(`${api.queue.prefix}:idempotency:${keyDigest}`)) / 86_400;
     expect(days).toBeGreaterThan(30.9);
   });
@@ -95,7 +95,7 @@ describe('an Idempotency-Key', () => {
     expect((await post('key-1', { ...small(), datasetUri: `${datasetUri}nothing/` })).status).toBe(422);
     expect((await post('key-1')).status).toBe(202);
 
-    const { keyDigest } = claimFor('key-1', {});
+    const { keyDigest } = claimFor(DEFAULT_TENANT, 'key-1', {});
     await api.queue.redis.del(`${api.queue.prefix}:idempotency:${keyDigest}`);
     expect((await post('key-1')).status).toBe(202);
     expect(await countJobs()).toBe(1);

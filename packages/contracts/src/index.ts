@@ -11,6 +11,7 @@ export * from './metrics.js';
 export * from './object-store.js';
 export * from './plan.js';
 export * from './prefix.js';
+export * from './tenant.js';
 export * from './uri.js';
 export * from './validation.js';
 export * from './webhook.js';

@@ -5,7 +5,7 @@ import { CLAIM_SECONDS, idempotencyConflict } from './idempotency.js';
 import { getRecord, KEPT_SECONDS } from './job-queue.js';
 import { eventsKey, idempotencyKey, indexKey, jobKey } from './keys.js';
 import type { QueueParts } from './parts.js';
-import type { JobPayload, JobRecord } from './payload.js';
+import { type JobPayload, type JobRecord, tenantOf } from './payload.js';
 
 /** What a list of jobs is filtered by, besides their status. */
 export interface JobFacts {
@@ -14,7 +14,7 @@ export interface JobFacts {
 }
 
 /**
- * Puts a job that BullMQ has just taken into the index, and begins its events; one that was there before stays as it is.
+ * Puts a job that BullMQ has just taken into its tenant's index, and begins its events; one that was there before stays as it is.
  *
  * BullMQ removes ended jobs by their age and tells nobody. So each new job looks at two others of the index, drawn at random,
  * and drops those that are gone: however rarely somebody lists, dead entries never outnumber the living.
@@ -39,7 +39,7 @@ export interface AddedJob {
 }
 
 /**
- * Queues a job and puts it into the index, with the record of its `Idempotency-Key` if it has one, in one transaction.
+ * Queues a job and puts it into its tenant's index, with the record of its `Idempotency-Key` if it has one, in one transaction.
  * @param id from newJobId, or of the payload's claim; adding the same id twice makes one job.
  * @throws AppError('idempotency_conflict') where the job that is there already came from another request.
  */
@@ -61,7 +61,7 @@ export async function addJob(
   const transaction: ChainableCommander = createIORedisClient(redis).multi();
   await record.addJob(transaction as unknown as IRedisTransaction);
   const event: StoredJobEvent = { type: 'status', status: 'queued', attempt: 0, error: null };
-  const keys = [jobKey(prefix, id), indexKey(prefix), eventsKey(prefix, id)];
+  const keys = [jobKey(prefix, id), indexKey(prefix, tenantOf(payload)), eventsKey(prefix, id)];
   const values = [id, JSON.stringify(facts), jobKey(prefix, ''), JSON.stringify(event), KEPT_SECONDS.failed];
   if (claim) {
     keys.push(idempotencyKey(prefix, claim.keyDigest));

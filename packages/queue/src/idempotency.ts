@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { AppError } from '@headstart/contracts';
+import { AppError, DEFAULT_TENANT } from '@headstart/contracts';
 import { KEPT_SECONDS, SECONDS_PER_DAY } from './job-queue.js';
 import { idempotencyKey } from './keys.js';
 import type { QueueParts } from './parts.js';
@@ -8,11 +8,16 @@ import type { IdempotencyClaim } from './payload.js';
 /** The longest that a job is kept once it has ended, and a day. */
 export const CLAIM_SECONDS = KEPT_SECONDS.failed + SECONDS_PER_DAY;
 
-/** @param request what makes two posts the same: JSON, in which the order of fields does not count. */
-export function claimFor(key: string, request: unknown): IdempotencyClaim {
+/**
+ * What a tenant's `Idempotency-Key` stands for; the same key of another tenant stands for another job.
+ * @param request what makes two posts the same: JSON, in which the order of fields does not count.
+ */
+export function claimFor(tenant: string, key: string, request: unknown): IdempotencyClaim {
+  // The default tenant's are as they were before there were tenants. Neither a key nor a name has a line break.
+  const ownKey = tenant === DEFAULT_TENANT ? key : `${tenant}\n${key}`;
   return {
-    jobId: uuidOf(sha256(`job\n${key}`)),
-    keyDigest: sha256(`key\n${key}`),
+    jobId: uuidOf(sha256(`job\n${ownKey}`)),
+    keyDigest: sha256(`key\n${ownKey}`),
     requestDigest: sha256(canonical(request)),
   };
 }

@@ -1,10 +1,13 @@
+import { DEFAULT_TENANT } from '@headstart/contracts';
+
 export const JOBS_QUEUE = 'jobs';
 
 /** Keys of what is kept beside BullMQ's own, below the same prefix. */
 
-/** Sorted set of every job's `memberOf`, all of score 0, so that Redis sorts them by their bytes: by time, then by id. */
-export function indexKey(prefix: string): string {
-  return `${prefix}:index`;
+/** Sorted set of each of a tenant's jobs' `memberOf`, all of score 0, so that Redis sorts them by their bytes: by time, then by id. */
+export function indexKey(prefix: string, tenant: string): string {
+  // The default tenant's is where all jobs were before there were tenants.
+  return tenant === DEFAULT_TENANT ? `${prefix}:index` : `${prefix}:index:${tenant}`;
 }
 
 /** BullMQ's hash of a job. `facts` is ours: what a list is filtered by and never changes, as JSON. */

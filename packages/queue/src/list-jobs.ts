@@ -4,6 +4,7 @@ import type { JobFacts } from './add-job.js';
 import { findJob } from './job-queue.js';
 import { idOf, indexKey, jobKey, memberOf } from './keys.js';
 import type { QueueParts } from './parts.js';
+import { tenantOf } from './payload.js';
 import { toJob } from './to-job.js';
 
 /** Members of the index that are looked at in one go. */
@@ -28,7 +29,7 @@ export interface JobsPage {
 }
 
 /**
- * A page of jobs, newest first.
+ * A page of a tenant's jobs, newest first.
  *
  * The order is that of the index, which a job keeps for as long as it is there, whatever state it is in: no job is missed or
  * repeated over pages that are read while jobs come, move on and go. A page may be shorter than its limit, or empty, and not be
@@ -37,6 +38,7 @@ export interface JobsPage {
  */
 export async function listJobs(
   parts: Pick<QueueParts, 'redis' | 'prefix' | 'jobs'>,
+  tenant: string,
   { limit, status, scenario, metadata }: Omit<ListQuery, 'cursor'>,
   cursor: string | null,
 ): Promise<JobsPage> {
@@ -44,8 +46,8 @@ export async function listJobs(
   let lookedAt = 0;
   let last = cursor;
   for (;;) {
-    const chunk = await readChunk(parts, last, status);
-    const candidates = await filterChunk(parts, chunk, { status, scenario, metadata });
+    const chunk = await readChunk(parts, tenant, last, status);
+    const candidates = await filterChunk(parts, tenant, chunk, { status, scenario, metadata });
     while (candidates.length > 0) {
       const batch = candidates.splice(0, limit - jobs.length);
       const read = await Promise.all(batch.map((member) => readJob(parts, member)));
@@ -67,6 +69,7 @@ type Parts = Pick<QueueParts, 'redis' | 'prefix' | 'jobs'>;
 /** The next members of the index behind `after`, newest first. */
 async function readChunk(
   { redis, prefix, jobs }: Parts,
+  tenant: string,
   after: string | null,
   status: ListQuery['status'],
 ): Promise<string[]> {
@@ -74,17 +77,26 @@ async function readChunk(
     // As few as there are workers, and behind every queued job in the index.
     const active = await jobs.getActive();
     return active
+      .filter(({ data }) => tenantOf(data) === tenant)
       .map(({ timestamp, id = '' }) => memberOf(timestamp, id))
       .filter((member) => after === null || member < after)
       .toSorted((a, b) => (a < b ? 1 : -1))
       .slice(0, CHUNK);
   }
-  return redis.zrevrangebylex(indexKey(prefix), after === null ? '+' : `(${after}`, '-', 'LIMIT', 0, CHUNK);
+  return redis.zrevrangebylex(
+    indexKey(prefix, tenant),
+    after === null ? '+' : `(${after}`,
+    '-',
+    'LIMIT',
+    0,
+    CHUNK,
+  );
 }
 
 /** Those whose jobs may pass, by what can be known without their payloads; jobs that are gone are dropped from the index. */
 async function filterChunk(
   { redis, prefix, jobs }: Parts,
+  tenant: string,
   members: string[],
   { status, scenario, metadata }: Pick<ListQuery, 'status' | 'scenario' | 'metadata'>,
 ): Promise<string[]> {
@@ -94,7 +106,7 @@ async function filterChunk(
       const id = idOf(member);
       const stored = await redis.hget(jobKey(prefix, id), 'facts');
       if (stored === null) {
-        await redis.zrem(indexKey(prefix), member);
+        await redis.zrem(indexKey(prefix, tenant), member);
         return false;
       }
       const facts = JSON.parse(stored) as JobFacts;

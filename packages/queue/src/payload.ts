@@ -1,12 +1,13 @@
-import type {
-  Artifacts,
-  EpochMetrics,
-  JobCheckpoint,
-  JobError,
-  JobRequest,
-  Plan,
-  Runtime,
-  WebhookEvent,
+import {
+  type Artifacts,
+  DEFAULT_TENANT,
+  type EpochMetrics,
+  type JobCheckpoint,
+  type JobError,
+  type JobRequest,
+  type Plan,
+  type Runtime,
+  type WebhookEvent,
 } from '@headstart/contracts';
 import type { Job } from 'bullmq';
 
@@ -34,6 +35,8 @@ export const PAYLOAD_VERSION = 1;
 /** What a job carries through the queue: with BullMQ's own fields the only record of it while it lives. */
 export interface JobPayload {
   version: typeof PAYLOAD_VERSION;
+  /** Whose the job is; see `tenantOf`. */
+  tenant?: string;
   request: JobRequest;
   plan: Plan;
   /** URI of the model.json that `job:ID` weights stand for, else null. */
@@ -58,6 +61,11 @@ export interface JobPayload {
   finishRequestedAt?: string;
   /** ISO time at which a worker first started the job: BullMQ's own `processedOn` is of the last start. */
   startedAt?: string;
+}
+
+/** Whose a job is. Payloads of releases that had no tenants name none. */
+export function tenantOf({ tenant }: Pick<JobPayload, 'tenant'>): string {
+  return tenant ?? DEFAULT_TENANT;
 }
 
 export interface WebhookPayload {

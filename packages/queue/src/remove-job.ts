@@ -1,7 +1,7 @@
 import { AppError, ENDED_STATUSES, type Job } from '@headstart/contracts';
 import { eventsKey, indexKey, memberOf } from './keys.js';
 import type { QueueParts } from './parts.js';
-import type { JobRecord } from './payload.js';
+import { type JobRecord, tenantOf } from './payload.js';
 import { toJob } from './to-job.js';
 
 /** @throws AppError('job_not_ended') where the job may still be worked on. */
@@ -27,5 +27,5 @@ export async function removeJob({ redis, prefix, jobs }: QueueParts, record: Job
   if ((await jobs.remove(id)) === 0 && (await jobs.getJobState(id)) === 'active')
     throw new AppError('job_not_ended', `A worker is about to drop job ${id}. Try again in a few seconds.`);
   await redis.del(eventsKey(prefix, id));
-  await redis.zrem(indexKey(prefix), memberOf(record.timestamp, id));
+  await redis.zrem(indexKey(prefix, tenantOf(record.data)), memberOf(record.timestamp, id));
 }

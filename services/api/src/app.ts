@@ -3,6 +3,7 @@ import { type createRedis } from '@headstart/queue';
 import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { ApiConfig } from './config.js';
 import { REQUEST_LIMITS } from './http/limits.js';
+import { callersPlugin } from './plugins/callers.js';
 import { jobFeedsPlugin } from './plugins/job-feeds.js';
 import { metricsPlugin } from './plugins/metrics.js';
 import { methodsPlugin } from './plugins/methods.js';
@@ -52,6 +53,7 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(metricsPlugin);
   await app.register(validationPlugin);
   await app.register(problemsPlugin);
+  await app.register(callersPlugin);
   await app.register(rateLimitPlugin, { requestsPerMinute: config.requestsPerMinute });
   await app.register(openapiPlugin);
   await app.register(methodsPlugin);

@@ -19,7 +19,7 @@ export interface Submission extends PreparedJob {
 }
 
 /**
- * Queues a job, in a folder of its own, once for each `Idempotency-Key` if the client sent one.
+ * Queues a job, in a folder of its own, once for each `Idempotency-Key` of the tenant if the client sent one.
  * @param posted what two posts with one key must have in common.
  * @param prepare checks what was posted; not called where the key has made a job already.
  * @throws AppError('idempotency_conflict'), AppError('job_gone') where the key's job was removed, and what `prepare` throws.
@@ -31,7 +31,7 @@ export async function submitOnce(
   prepare: () => Promise<Submission>,
 ): Promise<Job> {
   const key = request.headers[IDEMPOTENCY_KEY];
-  const claim = typeof key === 'string' ? claimFor(key, posted) : null;
+  const claim = typeof key === 'string' ? claimFor(request.caller.tenant, key, posted) : null;
   if (claim && (await app.jobs.isClaimed(claim))) return findClaimed(app, request, claim);
   const submission = await prepare();
   // Looked up again: while this post was prepared, another may have made the job, and somebody removed it.
@@ -39,7 +39,7 @@ export async function submitOnce(
   const id = claim?.jobId ?? newJobId();
   return app.jobs.add(
     id,
-    { ...payloadOf(submission, id, request.id), ...(claim && { claim }) },
+    { ...payloadOf(submission, id, request), ...(claim && { claim }) },
     submission.request.priority ?? DEFAULT_PRIORITY,
   );
 }
@@ -64,10 +64,11 @@ async function findClaimed(
 function payloadOf(
   { request, plan, jobModelUri, outputBaseUri, retryOf }: Submission,
   id: string,
-  requestId: string,
+  { id: requestId, caller }: FastifyRequest,
 ): JobPayload {
   return {
     version: PAYLOAD_VERSION,
+    tenant: caller.tenant,
     request,
     plan,
     jobModelUri,

@@ -1,14 +1,14 @@
 import type { ListQuery } from '@headstart/contracts';
-import type { JobsPage } from '@headstart/queue';
+import { jobNotFound, type JobsPage, tenantOf } from '@headstart/queue';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { FoundJob } from './queue.js';
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** @throws AppError('job_not_found') where there is no such job that the client may see. */
+    /** @throws AppError('job_not_found') where the caller's tenant has no such job, whether another has it or not. */
     findOwnJob(request: FastifyRequest, id: string): Promise<FoundJob>;
-    /** A page of the jobs that the client may see. */
+    /** A page of the jobs of the caller's tenant. */
     listOwnJobs(
       request: FastifyRequest,
       query: Omit<ListQuery, 'cursor'>,
@@ -20,12 +20,16 @@ declare module 'fastify' {
 /** The one place that decides which jobs a request may see: every route finds and lists them through it. */
 export const ownJobsPlugin = fp(
   async (app) => {
-    app.decorate('findOwnJob', (_request: FastifyRequest, id: string) => app.jobs.find(id));
+    app.decorate('findOwnJob', async ({ caller }: FastifyRequest, id: string) => {
+      const found = await app.jobs.find(id);
+      if (tenantOf(found.record.data) !== caller.tenant) throw jobNotFound(id);
+      return found;
+    });
     app.decorate(
       'listOwnJobs',
-      (_request: FastifyRequest, query: Omit<ListQuery, 'cursor'>, cursor: string | null) =>
-        app.jobs.list(query, cursor),
+      ({ caller }: FastifyRequest, query: Omit<ListQuery, 'cursor'>, cursor: string | null) =>
+        app.jobs.list(caller.tenant, query, cursor),
     );
   },
-  { name: 'own-jobs', dependencies: ['queue'] },
+  { name: 'own-jobs', dependencies: ['callers', 'queue'] },
 );

@@ -48,7 +48,7 @@ export interface JobsPort {
   readEvents(id: string, after: string, count: number): Promise<JobEventEntry[]>;
   /** @throws AppError('job_not_found') */
   find(id: string): Promise<FoundJob>;
-  list(query: Omit<ListQuery, 'cursor'>, cursor: string | null): Promise<JobsPage>;
+  list(tenant: string, query: Omit<ListQuery, 'cursor'>, cursor: string | null): Promise<JobsPage>;
   /** @throws AppError('job_ended') */
   cancel(record: JobRecord): Promise<Job>;
   /** @throws AppError('job_not_running') and AppError('job_ended') */
@@ -107,7 +107,7 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
           return { record, job: await toJob(record) };
         }),
       readEvents: (id, after, count) => ask((parts) => readEvents(parts, id, after, count)),
-      list: (query, cursor) => ask((parts) => listJobs(parts, query, cursor)),
+      list: (tenant, query, cursor) => ask((parts) => listJobs(parts, tenant, query, cursor)),
       cancel: (record) => ask((parts) => cancelJob(parts, record)),
       finish: (record) => ask((parts) => finishJob(parts, record)),
       remove: (record) => ask((parts) => removeJob(parts, record)),
