@@ -1,4 +1,4 @@
-import { type OnnxBackend, pictures } from '../backend.js';
+import { type BackendSettings, type OnnxBackend, pictures } from '../backend.js';
 import { GraphBuilder, type Value } from '../graph/builder.js';
 import { type Conv2DInfo, keyOf, roundUp } from './conv-layout.js';
 import { convolutionOf, pictureBytes } from './conv2d.js';
@@ -12,7 +12,8 @@ import { convolutionOf, pictureBytes } from './conv2d.js';
  * padded x, what lies under another place of the filter is the same array some positions further on, and nothing is copied
  * for it. Where dy is padded, such a view takes in whatever follows: zero times that is zero as long as all is finite.
  *
- * It goes piece by piece, and every piece adds to the sum of those before it.
+ * It goes piece by piece, and every piece adds to the sum of those before it. Where I is too small to keep every thread busy,
+ * dy's channels are shared out among several pictures.
  */
 
 /** Of x or dy in one piece: more does not stay in the caches from one place of the filter to the next. */
@@ -20,6 +21,9 @@ const PIECE_BYTES = 4 * 1024 * 1024;
 
 /** Positions with padding over those of dy, at most: multiplying zeros takes as long, and from here on longer than the matrix product. */
 const LARGEST_PITCH = 1.4;
+
+/** Blocks of I that one thread takes at a time. Threads share nothing smaller but the pictures of a batch. */
+const BLOCKS_OF_A_THREAD = 4;
 
 /** Some pictures as a whole, or rows of dy in one picture. */
 interface Piece {
@@ -42,6 +46,8 @@ interface Layout {
   pitch: readonly [rows: number, columns: number];
   /** Positions of all, filled up to whole blocks. */
   positions: number;
+  /** Pictures that dy's channels make. */
+  shares: number;
 }
 
 /**
@@ -84,7 +90,7 @@ export function gradientInBlocks(
   const totals = new Float32Array(places);
   for (const [index, piece] of pieces.entries()) {
     const [isFirst, isLast] = [index === 0, index === pieces.length - 1];
-    const layout = layOut(info, backend.settings.blockSize, piece);
+    const layout = layOut(info, backend.settings, piece);
     const key = `${keyOf(convolutionOf(info, false))} ${info.inWidth} ${JSON.stringify(layout)}`;
     const firstRowOfX = Math.max(0, piece.firstRow - info.padInfo.top);
     const xOfPiece = rowsOf(x, batchSize, info.inHeight, piece, firstRowOfX, layout.inRows);
@@ -121,7 +127,7 @@ function divide(info: Conv2DInfo): Piece[] {
   return pieces;
 }
 
-function layOut(info: Conv2DInfo, blockSize: number, piece: Piece): Layout {
+function layOut(info: Conv2DInfo, { blockSize, threads }: BackendSettings, piece: Piece): Layout {
   const { top, left, right } = info.padInfo;
   const underFilter = piece.rows + info.filterHeight - 1;
   const above = Math.max(0, top - piece.firstRow);
@@ -130,7 +136,24 @@ function layOut(info: Conv2DInfo, blockSize: number, piece: Piece): Layout {
   const below = underFilter - above - inRows;
   const pitch = [underFilter - Math.min(above, below), info.inWidth + Math.max(left, right)] as const;
   const positions = roundUp(piece.pictures * pitch[0] * pitch[1], blockSize);
-  return { blockSize, pictures: piece.pictures, outRows: piece.rows, inRows, above, pitch, positions };
+  const shares = sharesOf(info, blockSize, threads);
+  return {
+    blockSize,
+    pictures: piece.pictures,
+    outRows: piece.rows,
+    inRows,
+    above,
+    pitch,
+    positions,
+    shares,
+  };
+}
+
+function sharesOf({ inChannels, outChannels }: Conv2DInfo, blockSize: number, threads: number): number {
+  const tasks = Math.ceil(inChannels / blockSize / BLOCKS_OF_A_THREAD);
+  let shares = Math.ceil(threads / tasks);
+  while (outChannels % shares !== 0) shares--;
+  return shares;
 }
 
 /** Some rows of a piece's picture; all of them where it has several pictures. @param values [n, height, ...]. */
@@ -173,42 +196,38 @@ function block(info: Conv2DInfo, { pictures, inRows, above, pitch, positions }: 
   const before = [0, above, padInfo.left, 0];
   const after = [0, pitch[0] - above - inRows, pitch[1] - padInfo.left - inWidth, 0];
   const padded = graph.pad(x, before, after);
-  const filled = fillUp(graph, padded, pictures * pitch[0] * pitch[1], positions, inChannels);
+  const filled = fillUp(graph, padded, 1, pictures * pitch[0] * pitch[1], positions, inChannels);
   const blocked = graph.node('ReorderInput', [filled], { channels_last: 1 }, 'com.microsoft.nchwc');
-  graph.output('blocked', 'float32', [positions * inChannels], graph.reshape(blocked, [-1]));
+  graph.output('blocked', 'float32', [1, inChannels, positions, 1], blocked);
   return graph;
 }
 
-/** [..., C] with `positions` in all -> [1, filled, 1, C], zeros behind them. */
+/** [..., C] with `positions` in each of n shares -> [n, filled, 1, C], zeros behind them. */
 function fillUp(
   graph: GraphBuilder,
   value: Value,
+  shares: number,
   positions: number,
   filled: number,
   channels: number,
 ): Value {
-  const flat = graph.reshape(value, [1, positions, 1, channels]);
+  const flat = graph.reshape(value, [shares, positions, 1, channels]);
   return filled > positions ? graph.pad(flat, [0, 0, 0, 0], [0, filled - positions, 0, 0]) : flat;
 }
 
 /**
- * dy [n, rows, W', O], the views of x [I / b, positions, b] and, but for the first piece, the sums -> new sums [I / b, O, b];
- * at last the gradients [I, O] and the total of each.
+ * dy [n, rows, W', O], the views of x [I / b, positions, b] and, but for the first piece, the sums -> new sums
+ * [shares, I / b, O / shares, b]; at last the gradients [I, O] and the total of each.
  */
 function multiply(info: Conv2DInfo, layout: Layout, isFirst: boolean, isLast: boolean): GraphBuilder {
-  const { outWidth, inChannels, outChannels } = info;
-  const { pictures, outRows, pitch, positions } = layout;
+  const { inChannels, outChannels } = info;
+  const { positions, shares } = layout;
   const places = Array.from({ length: info.filterHeight * info.filterWidth }, (_, place) => place);
+  const sumShape = [shares, inChannels, outChannels / shares, 1];
   const graph = new GraphBuilder();
-  const dy = graph.input('dy', 'float32', [pictures, outRows, outWidth, outChannels]);
+  const blocked = blockPositions(graph, info, layout);
   const views = places.map((place) => graph.input(`x${place}`, 'float32', [inChannels, positions, 1, 1]));
-  const sums = isFirst
-    ? []
-    : places.map((place) => graph.input(`sum${place}`, 'float32', [1, inChannels, outChannels, 1]));
-  const pitched = graph.pad(dy, [0, 0, 0, 0], [0, pitch[0] - outRows, pitch[1] - outWidth, 0]);
-  const filled = fillUp(graph, pitched, pictures * pitch[0] * pitch[1], positions, outChannels);
-  const asPicture = graph.reshape(filled, [1, positions, outChannels, 1]);
-  const blocked = graph.node('ReorderInput', [asPicture], { channels_last: 0 }, 'com.microsoft.nchwc');
+  const sums = isFirst ? [] : places.map((place) => graph.input(`sum${place}`, 'float32', sumShape));
   const products = views.map((view, place) =>
     graph.node(
       'Conv',
@@ -218,16 +237,10 @@ function multiply(info: Conv2DInfo, layout: Layout, isFirst: boolean, isLast: bo
     ),
   );
   for (const [place, product] of products.entries()) {
-    if (!isLast) graph.output(`next${place}`, 'float32', [1, inChannels, outChannels, 1], product);
+    if (!isLast) graph.output(`next${place}`, 'float32', sumShape, product);
     else {
-      const reorder = { channels: inChannels, channels_last: 0 };
-      const gradient = graph.node('ReorderOutput', [product], reorder, 'com.microsoft.nchwc');
-      graph.output(
-        `gradient${place}`,
-        'float32',
-        [inChannels, outChannels],
-        graph.reshape(gradient, [inChannels, outChannels]),
-      );
+      const gradient = unblock(graph, info, shares, product);
+      graph.output(`gradient${place}`, 'float32', [inChannels, outChannels], gradient);
     }
   }
   if (isLast) {
@@ -235,4 +248,32 @@ function multiply(info: Conv2DInfo, layout: Layout, isFirst: boolean, isLast: bo
     graph.output('totals', 'float32', [places.length], graph.node('Concat', totals, { axis: 0 }));
   }
   return graph;
+}
+
+/** The input dy [n, rows, W', O] -> [shares, positions / b, O / shares, b]. */
+function blockPositions(graph: GraphBuilder, info: Conv2DInfo, layout: Layout): Value {
+  const { outWidth, outChannels } = info;
+  const { pictures, outRows, pitch, positions, shares } = layout;
+  const channels = outChannels / shares;
+  const dy = graph.input('dy', 'float32', [pictures, outRows, outWidth, outChannels]);
+  const rows = graph.reshape(dy, [-1, shares, channels]);
+  const shared = shares > 1 ? graph.transpose(rows, [1, 0, 2]) : rows;
+  const split = graph.reshape(shared, [shares * pictures, outRows, outWidth, channels]);
+  const pitched = graph.pad(split, [0, 0, 0, 0], [0, pitch[0] - outRows, pitch[1] - outWidth, 0]);
+  const filled = fillUp(graph, pitched, shares, pictures * pitch[0] * pitch[1], positions, channels);
+  const asPictures = graph.reshape(filled, [shares, positions, channels, 1]);
+  return graph.node('ReorderInput', [asPictures], { channels_last: 0 }, 'com.microsoft.nchwc');
+}
+
+/** [shares, I / b, O / shares, b] -> [I, O]. */
+function unblock(
+  graph: GraphBuilder,
+  { inChannels, outChannels }: Conv2DInfo,
+  shares: number,
+  sum: Value,
+): Value {
+  const attributes = { channels: inChannels, channels_last: 0 };
+  const shared = graph.node('ReorderOutput', [sum], attributes, 'com.microsoft.nchwc');
+  const split = graph.reshape(shared, [shares, inChannels, outChannels / shares]);
+  return graph.reshape(shares > 1 ? graph.transpose(split, [1, 0, 2]) : split, [inChannels, outChannels]);
 }
