@@ -1,3 +1,4 @@
+import { ALLOCATOR_ENVIRONMENT } from '@headstart/engines/allocator';
 import { defineConfig } from 'vitest/config';
 
 const redis = 'test/support/redis.ts';
@@ -29,8 +30,8 @@ export default defineConfig({
           include: ['test/engines/**/*.test.ts'],
           // They train whole networks, and measure memory.
           fileParallelism: false,
-          // Without these glibc takes ever larger buffers from its heap, which then grows by fragmentation.
-          env: { MALLOC_MMAP_THRESHOLD_: '65536', MALLOC_TRIM_THRESHOLD_: '65536' },
+          // As the worker runs its trainers.
+          env: ALLOCATOR_ENVIRONMENT,
           testTimeout: 180_000,
           hookTimeout: 60_000,
         },

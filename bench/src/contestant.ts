@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { EngineName } from '@headstart/engines';
+import { ALLOCATOR_ENVIRONMENT } from '@headstart/engines/allocator';
 import type { Case } from './cases.js';
 
 const REPO_ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -18,6 +19,8 @@ export interface Contestant {
   name: string;
   command: string;
   args: string[];
+  /** Of its process, besides this one's. */
+  env?: Record<string, string>;
 }
 
 /** A contestant's process, ready for one case. */
@@ -33,7 +36,12 @@ export interface Racer {
 /** @param needsGpu leaves the engine out where it finds no GPU. */
 export function engineContestant(engine: EngineName, needsGpu: boolean): Contestant {
   const script = fileURLToPath(new URL('engine-process.js', import.meta.url));
-  return { name: engine, command: process.execPath, args: [script, engine, needsGpu ? 'gpu' : 'any'] };
+  return {
+    name: engine,
+    command: process.execPath,
+    args: [script, engine, needsGpu ? 'gpu' : 'any'],
+    env: ALLOCATOR_ENVIRONMENT,
+  };
 }
 
 export type PyTorchDevice = 'cpu' | 'cuda';
@@ -73,8 +81,9 @@ export async function start(
   benchCase: Case,
   threads: number,
 ): Promise<Racer | string> {
-  const { name, command, args } = contestant;
+  const { name, command, args, env } = contestant;
   const child = spawn(command, [...args, String(threads), JSON.stringify(benchCase)], {
+    env: { ...env, ...process.env },
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');

@@ -2,6 +2,7 @@ import { isAbsolute } from 'node:path';
 import { LogLevel, parseConfig, WebhookSecret } from '@headstart/contracts';
 import { datasetConfigShape, type DatasetLimits, datasetLimits } from '@headstart/dataset/config';
 import { ENGINE_NAMES, type EngineName } from '@headstart/engines';
+import { ALLOCATOR_ENVIRONMENT } from '@headstart/engines/allocator';
 import { queueConfigShape } from '@headstart/queue';
 import { storageConfig, type StorageConfig, storageConfigShape } from '@headstart/storage';
 import { z } from 'zod';
@@ -55,6 +56,8 @@ export interface WorkerConfig {
   engine: EngineName;
   /** Of an engine on the CPU; undefined: the physical cores, divided among the machine's workers. */
   engineThreads: number | undefined;
+  /** This process's own, and what the trainer's libraries read from theirs. */
+  trainerEnvironment: Record<string, string | undefined>;
   imagenetWeightsUrl: string;
   /** Below `cacheDir`, and at a folder that workers share, if there is one. */
   featureCache: { maxBytes: number; uri: string | undefined };
@@ -90,6 +93,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     cacheDir: parsed.CACHE_DIR,
     engine: parsed.ENGINE,
     engineThreads: parsed.ENGINE_THREADS,
+    trainerEnvironment: { ...ALLOCATOR_ENVIRONMENT, ...env },
     imagenetWeightsUrl: parsed.IMAGENET_WEIGHTS_URL,
     featureCache: { maxBytes: parsed.FEATURE_CACHE_MAX_GB * 1e9, uri: parsed.FEATURE_CACHE_URI },
     redisUrl: parsed.REDIS_URL,

@@ -31,6 +31,11 @@ describe('the configuration', () => {
     ]);
   });
 
+  it('gives trainers its own environment, and settings of the allocator that the environment can replace', () => {
+    const env = { ...REQUIRED, AWS_REGION: 'eu-west-1', MALLOC_TRIM_THRESHOLD_: '1000' };
+    expect(readConfig(env).trainerEnvironment).toEqual({ ...env, MALLOC_MMAP_THRESHOLD_: '33554432' });
+  });
+
   it('names every variable that is wrong', () => {
     const env = {
       WORK_DIR: 'relative',

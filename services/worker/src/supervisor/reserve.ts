@@ -15,7 +15,8 @@ export interface Reserve {
   close(): void;
 }
 
-export function createReserve(logger: Logger): Reserve {
+/** @param env of the processes. */
+export function createReserve(env: NodeJS.ProcessEnv, logger: Logger): Reserve {
   let waiting: { child: ChildProcess; choice: string } | null = null;
   let isClosed = false;
 
@@ -31,11 +32,11 @@ export function createReserve(logger: Logger): Reserve {
       if (isFit && child) return child;
       // A library that is loaded has its number of threads for good.
       child?.kill('SIGKILL');
-      return startProcess();
+      return startProcess(env);
     },
     refill(choice) {
       if (waiting?.child.connected || isClosed) return;
-      const child = startProcess();
+      const child = startProcess(env);
       waiting = { child, choice: JSON.stringify(choice) };
       // Ended by itself, it is as if it had never been: the next trainer is started when it is needed.
       child.on('error', () => undefined);
@@ -49,6 +50,6 @@ export function createReserve(logger: Logger): Reserve {
   };
 }
 
-function startProcess(): ChildProcess {
-  return fork(TRAINER, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+function startProcess(env: NodeJS.ProcessEnv): ChildProcess {
+  return fork(TRAINER, { env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
 }

@@ -61,7 +61,7 @@ export async function startSupervisor(
   const jobs = createJobQueue(redis, prefix);
   const webhooks = createWebhookQueue(redis, prefix);
   const channel = createCommandChannel(redis, prefix);
-  const reserve = createReserve(logger);
+  const reserve = createReserve(config.trainerEnvironment, logger);
   const parts: SupervisorParts = {
     config,
     redis,
