@@ -85,7 +85,7 @@ async function features(
   const values = await picture.data<'float32'>();
   picture.dispose();
   const pictures = Array<Float32Array>(batch).fill(values);
-  const prefix = openPrefix(plan, network, firstLayerOf(firstTrainedBlock), prefixCompilerOf(engine));
+  const prefix = openPrefix(plan, network, [firstLayerOf(firstTrainedBlock)], prefixCompilerOf(engine));
   return async () => void (await prefix.run(pictures));
 }
 

@@ -137,14 +137,15 @@ async function featuresOn(engine: EngineName, plan: Plan, weights: BaseWeights):
   await selectEngine(engine, { trainsConvolutions: false });
   const network = buildNetwork(plan, weights);
   const length = plan.layers.findIndex(({ name }) => name === plan.featureLayer) + 1;
-  const prefix = openPrefix(plan, network, length, prefixCompilerOf(engine));
+  const prefix = openPrefix(plan, network, [length], prefixCompilerOf(engine));
   const ants = join(ANTS_BEES, 'val', 'ants');
   const names = (await readdir(ants)).sort().slice(0, FEATURE_PICTURES);
   const pictures = await Promise.all(
     names.map((name) => decodePicture(join(ants, name), plan.inputSize, LIMITS)),
   );
   // A copy: the next engine may use the memory again.
-  const features = Float32Array.from(await prefix.run(pictures));
+  const [output] = await prefix.run(pictures);
+  const features = Float32Array.from(output!);
   prefix.dispose();
   network.dispose();
   return features;

@@ -13,11 +13,16 @@ export interface Prefix {
   /** Subtracted from blue, green and red, in this order; the first layer sees them in this order too. */
   means: readonly [number, number, number];
   layers: readonly PrefixLayer[];
+  /** Behind how many of the layers features are taken, in ascending order; the last is all of them. */
+  outputs: readonly number[];
 }
 
 export interface CompiledPrefix {
-  /** @param pictures RGB [size, size, 3] float32, 0..255, each. @returns their features, one behind the other. */
-  run(pictures: readonly Float32Array[]): Float32Array;
+  /**
+   * @param pictures RGB [size, size, 3] float32, 0..255, each.
+   * @returns for each of the prefix's outputs the pictures' features, one behind the other.
+   */
+  run(pictures: readonly Float32Array[]): Float32Array[];
   /** Frees it; it must not run again. */
   dispose(): void;
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AppError, type FeatureUse } from '@headstart/contracts';
-import { selectEngine } from '@headstart/engines';
+import { prefixCompilerOf, selectEngine } from '@headstart/engines';
 import type { TrainedRun, TrainOptions } from '@headstart/training';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import {
@@ -249,3 +249,58 @@ function symmetric(rgb: Float32Array): Float32Array {
       for (let c = 0; c < 3; c++) picture[(y * 32 + 31 - x) * 3 + c] = rgb[(y * 32 + x) * 3 + c]!;
   return picture;
 }
+
+describe('features of two stages', () => {
+  beforeAll(() => selectEngine('onnxruntime', { trainsConvolutions: true }));
+
+  it.each([
+    ['compiled', prefixCompilerOf('onnxruntime')],
+    ['layer by layer', undefined],
+  ])(
+    'come from one pass over the pictures, %s, and are those of a pass for each',
+    async (_, compilePrefix) => {
+      const plan = planFor({
+        scenario: 'large-similar',
+        freezeLayers: 'block4_pool',
+        training: { epochs: 2, headEpochs: 1, batchSize: 5 },
+      });
+      /** On a cache of its own, which has the features of the head's stage or nothing. */
+      const runOn = async (isHeadCached: boolean) => {
+        const uses: FeatureUse[] = [];
+        const featureCache = cacheAt(await temporaryFolder());
+        if (isHeadCached)
+          await trainDrawn(
+            planFor({
+              scenario: 'small-similar',
+              model: { pooling: 'avg' },
+              training: { epochs: 1 },
+            }),
+            { featureCache, compilePrefix },
+          );
+        let decoded = 0;
+        const run = await trainDrawn(plan, {
+          featureCache,
+          compilePrefix,
+          loadPicture: (picture) => {
+            decoded++;
+            return drawnPicture(picture);
+          },
+          onFeatures: (use) => uses.push(use),
+        });
+        expect(decoded).toBe(18);
+        return { run, uses };
+      };
+      const together = await runOn(false);
+      expect(together.uses).toMatchObject([
+        { stage: 'head', hits: 0, misses: 18 },
+        { stage: 'fine-tune', hits: 18, misses: 0 },
+      ]);
+      const apart = await runOn(true);
+      expect(apart.uses).toMatchObject([
+        { stage: 'head', hits: 18, misses: 0 },
+        { stage: 'fine-tune', hits: 0, misses: 18 },
+      ]);
+      expect(weightsOf(together.run)).toEqual(weightsOf(apart.run));
+    },
+  );
+});

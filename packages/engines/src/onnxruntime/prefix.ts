@@ -16,19 +16,24 @@ export function compilePrefix(
   prefix: Prefix,
   settings: { threads: number; zeroCopy: boolean },
 ): CompiledPrefix {
-  const { graph, featureLength } = buildGraph(prefix);
+  const { graph, featureLengths } = buildGraph(prefix);
   const program = new Program(graph, settings);
   const pictureLength = prefix.inputSize ** 2 * 3;
   return {
     run(pictures) {
-      const features = new Float32Array(pictures.length * featureLength);
+      const features = featureLengths.map((length) => new Float32Array(pictures.length * length));
       for (let first = 0; first < pictures.length; first += CHUNK) {
         const part = pictures.slice(first, first + CHUNK);
         const input = new Float32Array(part.length * pictureLength);
         part.forEach((picture, index) => input.set(picture, index * pictureLength));
-        const target = features.subarray(first * featureLength, (first + part.length) * featureLength);
-        const [result] = program.run([input], () => target, { n: part.length });
-        if (result !== target) target.set(result!);
+        const targets = features.map((values, output) =>
+          values.subarray(first * featureLengths[output]!, (first + part.length) * featureLengths[output]!),
+        );
+        let asked = 0;
+        const results = program.run([input], () => targets[asked++]!, { n: part.length });
+        for (const [output, target] of targets.entries()) {
+          if (results[output] !== target) target.set(results[output]!);
+        }
       }
       return features;
     },
@@ -36,34 +41,47 @@ export function compilePrefix(
   };
 }
 
-function buildGraph({ inputSize, means, layers }: Prefix): { graph: GraphBuilder; featureLength: number } {
+function buildGraph({ inputSize, means, layers, outputs }: Prefix): {
+  graph: GraphBuilder;
+  featureLengths: number[];
+} {
   const graph = new GraphBuilder();
   const rgb = graph.input('rgb', 'float32', ['n', inputSize, inputSize, 3]);
   const centered = graph.node('Sub', [
     graph.transpose(rgb, [0, 3, 1, 2]),
     graph.floats(means.toReversed(), [3, 1, 1]),
   ]);
-  let value = graph.node('Gather', [centered, graph.indices(Int32Array.of(2, 1, 0))], { axis: 1 });
-  let shape: Shape = [3, inputSize, inputSize];
-  let isFlat = false;
-  for (const layer of layers) {
-    if (isFlat) continue; // Flattening and pooling what is flat already change nothing.
-    ({ value, shape, isFlat } = apply(graph, value, shape, layer));
+  const bgr = graph.node('Gather', [centered, graph.indices(Int32Array.of(2, 1, 0))], { axis: 1 });
+  let applied: Applied = { value: bgr, shape: [3, inputSize, inputSize], isFlat: false };
+  const featureLengths: number[] = [];
+  for (const [index, layer] of layers.entries()) {
+    // Flattening and pooling what is flat already change nothing.
+    if (!applied.isFlat) applied = apply(graph, applied, layer);
+    if (outputs.includes(index + 1)) featureLengths.push(putOut(graph, `features${index + 1}`, applied));
   }
-  const [channels, height, width] = shape;
-  const featureLength = channels * height * width;
-  const last = isFlat ? value : graph.transpose(value, [0, 2, 3, 1]);
-  graph.output('features', 'float32', ['n', featureLength], graph.reshape(last, [-1, featureLength]));
-  return { graph, featureLength };
+  return { graph, featureLengths };
 }
 
-/** @param value [n, ...shape]. A flat result is channels last. */
+/** What a layer gives: [n, ...shape], or where it is flat [n, the same], channels last. */
+interface Applied {
+  value: Value;
+  shape: Shape;
+  isFlat: boolean;
+}
+
+/** Makes it an output, channels last. @returns its length, for one picture. */
+function putOut(graph: GraphBuilder, name: string, { value, shape, isFlat }: Applied): number {
+  const length = shape.reduce((product, side) => product * side, 1);
+  const last = isFlat ? value : graph.transpose(value, [0, 2, 3, 1]);
+  graph.output(name, 'float32', ['n', length], graph.reshape(last, [-1, length]));
+  return length;
+}
+
 function apply(
   graph: GraphBuilder,
-  value: Value,
-  [channels, height, width]: Shape,
+  { value, shape: [channels, height, width] }: Applied,
   layer: PrefixLayer,
-): { value: Value; shape: Shape; isFlat: boolean } {
+): Applied {
   switch (layer.type) {
     case 'Conv2D': {
       const filters = layer.bias.length;

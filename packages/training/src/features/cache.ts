@@ -88,8 +88,13 @@ export class OpenFeatures {
       throw new Error(`The features of the picture ${id.sha256} were altered on the disk.`);
   }
 
-  /** Keeps rows that were missing, one behind the other in `bytes`. @throws ErrnoException where the disk is full. */
-  async add(ids: readonly FeatureId[], bytes: Uint8Array): Promise<void> {
+  /** Keeps those rows that are missing, of all that lie one behind the other in `bytes`. @throws ErrnoException where the disk is full. */
+  async add(all: readonly FeatureId[], allBytes: Uint8Array): Promise<void> {
+    const missing = all.flatMap((id, i) => (this.has(id) ? [] : [i]));
+    if (missing.length === 0) return;
+    const ids = missing.map((i) => all[i]!);
+    const rowOf = (i: number) => allBytes.subarray(i * this.rowBytes, (i + 1) * this.rowBytes);
+    const bytes = missing.length === all.length ? allBytes : Buffer.concat(missing.map(rowOf));
     this.writer ??= {
       segment: await this.withRoom(() => SegmentWriter.create(this.folder, this.rowBytes)),
       startedAtMs: performance.now(),

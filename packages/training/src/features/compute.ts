@@ -44,42 +44,80 @@ export interface FeatureOptions {
 export async function prepareFeatures(
   options: FeatureOptions,
 ): Promise<{ sources: Record<'train' | 'val', BatchSource>; use: FeatureUse; close(): Promise<void> }> {
-  const { plan, stage, pictures, drawFlip, cache } = options;
-  const shape = plan.layers[stage.cachedLayers - 1]!.outputShape as number[];
-  const isHalf = plan.training.featurePrecision === 'float16';
-  const length = shape.reduce((product, side) => product * side, 1);
-  const rowBytes = length * (isHalf ? Uint16Array : Float32Array).BYTES_PER_ELEMENT;
+  const { plan, stage, pictures, drawFlip } = options;
   const wanted = wantedOf(pictures, drawFlip !== null);
   const ids = [...wanted.values()].flatMap((picture) => picture.ids);
   const found = new ProgressMeter('features', 'pictures', ids.length);
   let hits = 0;
-  const features = await openFeatures(
-    cache,
-    {
-      prefix: nameOfPrefix(plan, options.weights, stage.cachedLayers, cache.computedBy),
-      rowBytes,
-      wanted: ids,
-    },
-    (rows) => options.onProgress(found.at((hits += rows), null)),
+  const cut = await openCut(options, stage.cachedLayers, ids, (rows) =>
+    options.onProgress(found.at((hits += rows), null)),
   );
   try {
     const missing = [...wanted.values()]
-      .map(({ picture, ids: all }) => ({ picture, ids: all.filter((id) => !features.has(id)) }))
+      .map(({ picture, ids: all }) => ({ picture, ids: all.filter((id) => !cut.features.has(id)) }))
       .filter((one) => one.ids.length > 0);
-    if (missing.length > 0) await compute(options, features, missing, { hits, total: ids.length, isHalf });
+    if (missing.length > 0) await computeWithLater(options, cut, missing, { hits, total: ids.length });
   } catch (error) {
-    await features.close();
+    await cut.features.close();
     throw error;
   }
-  const reader = { features, shape: [...shape], length, rowBytes, isHalf };
+  const reader = { ...cut, isHalf: plan.training.featurePrecision === 'float16' };
   return {
     sources: {
       train: featureSource(pictures.train, reader, drawFlip),
       val: featureSource(pictures.val, reader, null),
     },
     use: { stage: stage.name, cachedLayers: stage.cachedLayers, hits, misses: ids.length - hits },
-    close: () => features.close(),
+    close: () => cut.features.close(),
   };
+}
+
+/** A place between two layers, whose features are kept. */
+interface Cut {
+  /** Layers before it. */
+  layers: number;
+  features: OpenFeatures;
+  /** Of one row, without the batch dimension. */
+  shape: number[];
+  /** Elements of a row. */
+  length: number;
+  rowBytes: number;
+}
+
+async function openCut(
+  { plan, weights, cache }: FeatureOptions,
+  layers: number,
+  wanted: readonly FeatureId[],
+  onFound: (rows: number) => void,
+): Promise<Cut> {
+  const shape = [...(plan.layers[layers - 1]!.outputShape as number[])];
+  const isHalf = plan.training.featurePrecision === 'float16';
+  const length = shape.reduce((product, side) => product * side, 1);
+  const rowBytes = length * (isHalf ? Uint16Array : Float32Array).BYTES_PER_ELEMENT;
+  const prefix = nameOfPrefix(plan, weights, layers, cache.computedBy);
+  const features = await openFeatures(cache, { prefix, rowBytes, wanted }, onFound);
+  return { layers, features, shape, length, rowBytes };
+}
+
+/** A later stage that trains more layers needs the features of an earlier cut, which lies on the way. */
+async function computeWithLater(
+  options: FeatureOptions,
+  cut: Cut,
+  missing: readonly Wanted[],
+  counts: { hits: number; total: number },
+): Promise<void> {
+  const { plan, stage } = options;
+  const isOnTheWay = (layers: number) => layers > 0 && layers < stage.cachedLayers;
+  const later = plan.stages.slice(plan.stages.indexOf(stage) + 1).map(({ cachedLayers }) => cachedLayers);
+  const lengths = [...new Set(later.filter(isOnTheWay))].sort((a, b) => a - b);
+  const ids = missing.flatMap((one) => one.ids);
+  const earlier: Cut[] = [];
+  try {
+    for (const layers of lengths) earlier.push(await openCut(options, layers, ids, () => undefined));
+    await compute(options, [...earlier, cut], missing, counts);
+  } finally {
+    for (const { features } of earlier) await features.close();
+  }
 }
 
 /** A picture and the orientations of it that are needed. */
@@ -103,15 +141,17 @@ function wantedOf({ train, val }: FeatureOptions['pictures'], isFlipped: boolean
   return wanted;
 }
 
-/** Runs the layers over what is missing, with the next pictures being decoded meanwhile. */
+/** Runs the layers over what the last cut lacks, with the next pictures being decoded meanwhile. */
 async function compute(
-  { plan, stage, network, loadPicture, compilePrefix, checkpoint, onProgress }: FeatureOptions,
-  features: OpenFeatures,
+  { plan, network, loadPicture, compilePrefix, checkpoint, onProgress }: FeatureOptions,
+  cuts: readonly Cut[],
   missing: readonly Wanted[],
-  { hits, total, isHalf }: { hits: number; total: number; isHalf: boolean },
+  { hits, total }: { hits: number; total: number },
 ): Promise<void> {
   const meter = new ProgressMeter('features', 'pictures', total, hits);
-  const prefix = openPrefix(plan, network, stage.cachedLayers, compilePrefix);
+  const lengths = cuts.map(({ layers }) => layers);
+  const prefix = openPrefix(plan, network, lengths, compilePrefix);
+  const isHalf = plan.training.featurePrecision === 'float16';
   let computed = 0;
   const load = async ({ picture, ids }: Wanted) => {
     const rgb = await loadPicture(picture, null);
@@ -130,23 +170,19 @@ async function compute(
       async ({ pictures }, indices) => {
         checkpoint();
         const ids = Array.from(indices, (index) => missing[index]!.ids).flat();
-        await features.add(ids, bytesOf(await prefix.run(pictures), isHalf));
+        for (const [i, values] of (await prefix.run(pictures)).entries())
+          await cuts[i]!.features.add(ids, bytesOf(values, isHalf));
         computed += ids.length;
         onProgress(meter.at(hits + computed, computed));
       },
     );
-    await features.seal();
+    for (const { features } of cuts) await features.seal();
   } finally {
     prefix.dispose();
   }
 }
 
-interface Reader {
-  features: OpenFeatures;
-  /** Of one row, without the batch dimension. */
-  shape: number[];
-  length: number;
-  rowBytes: number;
+interface Reader extends Cut {
   isHalf: boolean;
 }
 

@@ -7,38 +7,44 @@ import { type BaseWeights, digestOf } from '../weights/base-weights.js';
 
 /** The first layers, ready to run over pictures. */
 export interface OpenPrefix {
-  /** @param pictures RGB [size, size, 3] float32, 0..255, each. @returns [B, ...] of the last layer's output shape. */
-  run(pictures: readonly Float32Array[]): Promise<Float32Array>;
+  /**
+   * @param pictures RGB [size, size, 3] float32, 0..255, each.
+   * @returns for each length of the prefix [B, ...] of its last layer's output shape.
+   */
+  run(pictures: readonly Float32Array[]): Promise<Float32Array[]>;
   dispose(): void;
 }
 
-/** Compiled where the engine can, else layer by layer. */
+/** Compiled where the engine can, else layer by layer. @param lengths of the prefix, in ascending order. */
 export function openPrefix(
   plan: Plan,
   network: Network,
-  length: number,
+  lengths: readonly number[],
   compilePrefix: CompilePrefix | undefined,
 ): OpenPrefix {
   if (!compilePrefix) {
     return {
       async run(pictures) {
-        const features = tf.tidy(() => network.apply(preprocess(pictures, plan.inputSize), 0, length));
-        const values = (await features.data()) as Float32Array;
-        features.dispose();
+        const features = tf.tidy(() => {
+          let value: tf.Tensor = preprocess(pictures, plan.inputSize);
+          return lengths.map((length, i) => (value = network.apply(value, lengths[i - 1] ?? 0, length)));
+        });
+        const values = await Promise.all(features.map((tensor) => tensor.data<'float32'>()));
+        tf.dispose(features);
         return values;
       },
       dispose: () => undefined,
     };
   }
-  const compiled = compilePrefix(describePrefix(plan, network, length));
+  const compiled = compilePrefix(describePrefix(plan, network, lengths));
   return {
     run: (pictures) => Promise.resolve(compiled.run(pictures)),
     dispose: () => compiled.dispose(),
   };
 }
 
-function describePrefix(plan: Plan, network: Network, length: number): Prefix {
-  const layers = plan.layers.slice(1, length).map(({ name, type }): PrefixLayer => {
+function describePrefix(plan: Plan, network: Network, lengths: readonly number[]): Prefix {
+  const layers = plan.layers.slice(1, lengths.at(-1)).map(({ name, type }): PrefixLayer => {
     switch (type) {
       case 'Conv2D': {
         const [kernel, bias] = network
@@ -58,7 +64,9 @@ function describePrefix(plan: Plan, network: Network, length: number): Prefix {
         throw new Error(`A frozen prefix cannot hold the layer "${name}" of the type ${type}.`);
     }
   });
-  return { inputSize: plan.inputSize, means: BGR_MEANS, layers };
+  // The plan's first layer is the input.
+  const outputs = lengths.map((length) => length - 1);
+  return { inputSize: plan.inputSize, means: BGR_MEANS, layers, outputs };
 }
 
 /**
