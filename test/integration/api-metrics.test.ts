@@ -68,10 +68,10 @@ it('shows both queues, and the job that has waited longest whatever its priority
   await posted(ids[0], 1);
   await posted(ids[1], 3);
   await posted(ids[2], 2);
-  await addWebhook(webhooks, newJobId(), {
+  await addWebhook(webhooks, {
     version: 1,
     url: 'https://example.com/',
-    event: { type: 'job.succeeded' } as never,
+    event: { type: 'job.succeeded', data: { id: newJobId() } } as never,
   });
 
   const metrics = await scrape();

@@ -282,7 +282,7 @@ describe('reading and canceling', () => {
     expect((await cancel()).body).toEqual(canceled.body);
     expect((await api.ask({ url: `/jobs/${String(body['id'])}` })).body).toEqual(canceled.body);
     expect((await api.queue.webhooks.getJobs()).map(({ id }) => id)).toEqual([
-      `${String(body['id'])}.job.canceled`,
+      `${String(body['id'])}_job_canceled`,
     ]);
   });
 

@@ -67,6 +67,17 @@ describe('the client', () => {
     expect(await client.retryJob(first.id, { idempotencyKey: 'key-2' })).toEqual(again);
   });
 
+  it('makes, changes and removes webhooks', async () => {
+    const { secret, ...webhook } = await client.createWebhook({ url: 'https://example.com/hook' });
+    expect(secret).toMatch(/^whsec_/);
+    expect(await client.listWebhooks()).toEqual([webhook]);
+    const changed = await client.updateWebhook(webhook.id, { events: ['job.failed'] });
+    expect(changed).toMatchObject({ url: webhook.url, events: ['job.failed'] });
+    expect(await client.getWebhook(webhook.id)).toEqual(changed);
+    await client.deleteWebhook(webhook.id);
+    await expect(client.getWebhook(webhook.id)).rejects.toMatchObject({ code: 'webhook_not_found' });
+  });
+
   it('throws the error that the service answered with', async () => {
     const wrong = { ...request, freezeLayers: 'block9_pool' };
     const error = (await client.createJob(wrong).catch((thrown: unknown) => thrown)) as AppError;

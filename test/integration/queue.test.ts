@@ -9,8 +9,9 @@ import {
 } from '@headstart/contracts';
 import {
   addJob,
-  addWebhook,
+  announceEnding,
   cancelJob,
+  decideEnding,
   findJob,
   getRecord,
   JOBS_QUEUE,
@@ -21,7 +22,6 @@ import {
   toJob,
   toQueueError,
   updatePayload,
-  webhookFor,
 } from '@headstart/queue';
 import { Worker } from 'bullmq';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
@@ -182,8 +182,10 @@ describe('canceling', () => {
     const worker = startWorker(async (record) => {
       meanwhile.push(await read(id));
       expect((await readPayload(parts.redis, record))?.canceledAt).toBe(canceled.finishedAt);
-      const webhook = webhookFor(await read(id));
-      if (webhook) await addWebhook(parts.webhooks, id, webhook);
+      const ending = { status: 'canceled', error: null, at: new Date().toISOString() } as const;
+      const decided = await decideEnding(parts.redis, record, ending, record.attemptsStarted);
+      expect(decided).toMatchObject({ status: 'canceled', at: canceled.finishedAt });
+      if (decided) await announceEnding(parts, record, decided);
       throw toQueueError(canceledError());
     });
     await settled(worker, 'failed');
@@ -192,7 +194,7 @@ describe('canceling', () => {
 
     const [webhook, ...others] = await parts.webhooks.getJobs();
     expect(others).toEqual([]);
-    expect(webhook?.id).toBe(`${id}.job.canceled`);
+    expect(webhook?.id).toBe(`${id}_job_canceled`);
     expect(WebhookEvent.parse(webhook?.data.event)).toMatchObject({ type: 'job.canceled', data: { id } });
   });
 

@@ -39,7 +39,10 @@ export interface Answer {
 /** Builds the app as its main does, with a queue prefix and an allowed folder of its own. */
 export async function startApi(
   redisUrl: string,
-  { env = {}, apiRedisUrl = redisUrl }: { env?: Record<string, string>; apiRedisUrl?: string } = {},
+  {
+    env = {},
+    apiRedisUrl = redisUrl,
+  }: { env?: Record<string, string | undefined>; apiRedisUrl?: string } = {},
 ): Promise<TestApi> {
   // The AWS SDK takes its credentials from the environment itself; the store they are for is away.
   process.env['AWS_ACCESS_KEY_ID'] ??= 'test';
@@ -136,8 +139,10 @@ async function expectDocumented(
   const path = url.split('?', 1)[0] ?? '';
   if (path.includes('%')) return;
   const { paths = {} } = await documentOnce();
-  const template = path.replace(/^\/jobs\/[^/]+/, '/jobs/{id}').replace(/artifacts\/.+$/, 'artifacts/{path}');
-  const operation = paths[template]?.[method.toLowerCase() as 'get' | 'post' | 'delete'];
+  const template = path
+    .replace(/^\/(jobs|webhooks)\/[^/]+/, '/$1/{id}')
+    .replace(/artifacts\/.+$/, 'artifacts/{path}');
+  const operation = paths[template]?.[method.toLowerCase() as 'get' | 'post' | 'patch' | 'delete'];
   const documented = operation?.responses?.[response.statusCode] as DocumentedResponse | undefined;
   expect(documented, `${method} ${template} -> ${response.statusCode}`).toBeDefined();
   const mediaTypes = Object.keys(documented?.content ?? {});

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -12,14 +12,22 @@ export interface Received {
 export interface Receiver {
   url: string;
   received: Received[];
+  /** Resolves with the next request that comes. */
+  next(): Promise<Received>;
   close(): Promise<void>;
 }
+
+export const answerWith =
+  (status: number, headers: Record<string, string> = {}) =>
+  (response: ServerResponse) =>
+    void response.writeHead(status, headers).end();
 
 /** A real HTTP server that takes webhooks. @param answer gets how many requests came before this one. */
 export async function startReceiver(
   answer: (response: ServerResponse, earlier: number) => void,
 ): Promise<Receiver> {
   const received: Received[] = [];
+  const emitter = new EventEmitter();
   const server = createServer((request, response) => {
     const parts: Buffer[] = [];
     request.on('data', (part: Buffer) => parts.push(part));
@@ -27,6 +35,7 @@ export async function startReceiver(
       const { url = '', headers } = request;
       received.push({ path: url, headers, body: Buffer.concat(parts).toString(), atMs: Date.now() });
       answer(response, received.length - 1);
+      emitter.emit('received', received.at(-1));
     });
   });
   server.listen(0, '127.0.0.1');
@@ -35,6 +44,10 @@ export async function startReceiver(
   return {
     url: `http://127.0.0.1:${port}/hook`,
     received,
+    async next() {
+      const [request] = (await once(emitter, 'received')) as [Received];
+      return request;
+    },
     async close() {
       server.closeAllConnections();
       server.close();

@@ -10,6 +10,11 @@ import {
   type Plan,
   Problem,
   type Scenario,
+  type WebhookEndpoint,
+  type WebhookEndpointChange,
+  type WebhookEndpointList,
+  type WebhookEndpointRequestInput,
+  type WebhookEndpointWithSecret,
 } from '@headstart/contracts';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -137,8 +142,31 @@ export class HeadstartClient {
     }
   }
 
+  /** The answer has the secret that signs what is sent to the webhook; it is shown this once. */
+  createWebhook(request: WebhookEndpointRequestInput): Promise<WebhookEndpointWithSecret> {
+    return this.#send<WebhookEndpointWithSecret>('POST', '/webhooks', { body: request });
+  }
+
+  /** All of the tenant's, oldest first. */
+  async listWebhooks(): Promise<WebhookEndpoint[]> {
+    return (await this.#send<WebhookEndpointList>('GET', '/webhooks')).webhooks;
+  }
+
+  getWebhook(id: string): Promise<WebhookEndpoint> {
+    return this.#send<WebhookEndpoint>('GET', `/webhooks/${encodeURIComponent(id)}`);
+  }
+
+  /** What the change leaves out stays as it is. */
+  updateWebhook(id: string, change: WebhookEndpointChange): Promise<WebhookEndpoint> {
+    return this.#send<WebhookEndpoint>('PATCH', `/webhooks/${encodeURIComponent(id)}`, { body: change });
+  }
+
+  async deleteWebhook(id: string): Promise<void> {
+    await this.#send('DELETE', `/webhooks/${encodeURIComponent(id)}`);
+  }
+
   async #send<T>(
-    method: 'GET' | 'POST' | 'DELETE',
+    method: 'GET' | 'POST' | 'PATCH' | 'DELETE',
     path: string,
     { body, idempotencyKey, signal }: SubmitOptions & { body?: unknown; signal?: AbortSignal } = {},
   ): Promise<T> {

@@ -14,4 +14,5 @@ export * from './prefix.js';
 export * from './tenant.js';
 export * from './uri.js';
 export * from './validation.js';
+export * from './webhook-endpoint.js';
 export * from './webhook.js';

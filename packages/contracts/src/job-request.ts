@@ -220,13 +220,12 @@ export const WEBHOOK_EVENTS = ['job.succeeded', 'job.failed', 'job.canceled'] as
 export const WebhookEventType = z.enum(WEBHOOK_EVENTS);
 export type WebhookEventType = z.infer<typeof WebhookEventType>;
 
+export const WebhookEventFilter = z.array(WebhookEventType).min(1).max(WEBHOOK_EVENTS.length);
+
 export const WebhookRequest = z
   .strictObject({
     url: uriOf(['https', 'http'], 'webhook.url'),
-    events: z
-      .array(WebhookEventType)
-      .min(1)
-      .default([...WEBHOOK_EVENTS]),
+    events: WebhookEventFilter.default([...WEBHOOK_EVENTS]),
   })
   .meta({ id: 'WebhookRequest' });
 

@@ -1,16 +1,16 @@
 import { AppError, ENDED_STATUSES, type Job } from '@headstart/contracts';
+import { announceEnding, decideEnding } from './ending.js';
 import { settleJob } from './events.js';
 import { getRecord } from './job-queue.js';
 import type { QueueParts } from './parts.js';
 import type { JobRecord } from './payload.js';
 import { toJob } from './to-job.js';
 import { updatePayload } from './update-payload.js';
-import { addWebhook, webhookFor } from './webhook-queue.js';
 
 /**
  * Cancels a job.
  *
- *   queued:  it is `canceled` with the answer, and its webhook is queued; a worker that picks it up later drops it.
+ *   queued:  it is `canceled` with the answer, and its webhooks are queued; a worker that picks it up later drops it.
  *   running: the worker that has it is told; the job is `canceled` as soon as that worker has let go of it.
  *
  * The mark in the payload comes first and the message always follows. So whichever way a job goes from queued to
@@ -29,12 +29,16 @@ export async function cancelJob(parts: QueueParts, record: JobRecord): Promise<J
   await updatePayload(parts.redis, record, ({ canceledAt }) => ({ canceledAt: canceledAt ?? now }));
   await parts.channel.publish({ type: 'cancel', jobId: before.id });
 
-  const after = await toJob(await getRecord(parts.jobs, before.id));
+  const latest = await getRecord(parts.jobs, before.id);
+  const after = await toJob(latest);
   refuseEnded(after);
-  if (after.status === 'canceled') await settleJob(parts, record, false);
-  const webhook = webhookFor(after);
-  // The worker that drops or stops the job queues the same webhook, and the queue takes the first of the two.
-  if (webhook) await addWebhook(parts.webhooks, after.id, webhook);
+  if (after.status !== 'canceled') return after;
+  const at = after.finishedAt ?? now;
+  const ending = await decideEnding(parts.redis, latest, { status: 'canceled', error: after.error, at });
+  if (ending?.status !== 'canceled') return toJob(latest);
+  await settleJob(parts, latest, false);
+  // The worker that drops the job queues the same webhooks, and the queue takes the first of each.
+  await announceEnding(parts, latest, ending);
   return after;
 }
 

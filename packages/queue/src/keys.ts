@@ -29,6 +29,11 @@ export function idempotencyKey(prefix: string, keyDigest: string): string {
   return `${prefix}:idempotency:${keyDigest}`;
 }
 
+/** Hash of a tenant's webhook endpoints: id to JSON, secrets included. */
+export function endpointsKey(prefix: string, tenant: string): string {
+  return `${prefix}:webhook-endpoints:${tenant}`;
+}
+
 /** The stream of what happened to a job, and the channel that says when there is more. */
 export function eventsKey(prefix: string, id: string): string {
   return `${prefix}:events:${id}`;

@@ -5,6 +5,7 @@ import {
   type JobCheckpoint,
   type JobError,
   type JobRequest,
+  type JobStatus,
   type Plan,
   type Runtime,
   type WebhookEvent,
@@ -24,6 +25,13 @@ export interface IdempotencyClaim {
   keyDigest: string;
   /** SHA-256 of what was posted: the same key with another is refused. */
   requestDigest: string;
+}
+
+export interface JobEnding {
+  status: Extract<JobStatus, 'succeeded' | 'failed' | 'canceled'>;
+  error: JobError | null;
+  /** ISO time. */
+  at: string;
 }
 
 /**
@@ -53,6 +61,8 @@ export interface JobPayload {
   warnings?: string[];
   /** ISO time of the first cancel request, which stays set whatever becomes of the job. */
   canceledAt: string | null;
+  /** How the job ends, once that is decided; see `decideEnding`. */
+  ending?: JobEnding;
   /** Of a job that was posted with an `Idempotency-Key`. */
   claim?: IdempotencyClaim;
   /** Of a retry: the job that it runs again. */
@@ -68,11 +78,13 @@ export function tenantOf({ tenant }: Pick<JobPayload, 'tenant'>): string {
   return tenant ?? DEFAULT_TENANT;
 }
 
-export interface WebhookPayload {
+/** Where a webhook goes: to the URL that the job named, or to an endpoint of its tenant, as that is when the webhook is sent. */
+export type WebhookReceiver = { url: string } | { endpoint: { tenant: string; id: string } };
+
+export type WebhookPayload = WebhookReceiver & {
   version: typeof PAYLOAD_VERSION;
-  url: string;
   event: WebhookEvent;
-}
+};
 
 /** BullMQ's record of a job. */
 export type JobRecord = Job<JobPayload>;

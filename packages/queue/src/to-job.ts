@@ -8,7 +8,7 @@ import type { JobRecord } from './payload.js';
  * BullMQ's states become the five of the contract: waiting, prioritized, delayed and paused are `queued`, active is
  * `running`, completed is `succeeded`, and failed is `failed`, or `canceled` where that is the error's code. A job that
  * was canceled while no worker had it is `canceled` from that moment on, though its record ends only when a worker
- * picks it up and drops it.
+ * picks it up and drops it. A job whose ending is decided is canceled no more, and ends as decided.
  *
  * @param record as just read; rejects with ioredis's error where Redis does not answer.
  */
@@ -45,17 +45,18 @@ export async function toJob(record: JobRecord): Promise<Job> {
 }
 
 function statusOf(record: JobRecord, state: string): JobStatus {
-  const { canceledAt } = record.data;
+  const { ending } = record.data;
   const hasEnded = state === 'completed' || state === 'failed';
   if (hasEnded && record.finishedOn !== undefined) {
+    if (ending) return ending.status;
     // A job that succeeded after a retry still has the reason why the try before failed.
     if (state === 'completed') return 'succeeded';
     return decodeFailure(record.failedReason).code === 'canceled' ? 'canceled' : 'failed';
   }
   // Ended after the record was read: the record is of the moment before.
-  if (hasEnded || state === 'active')
-    return canceledAt !== null && wasCanceledFirst(record) ? 'canceled' : 'running';
-  return canceledAt === null ? 'queued' : 'canceled';
+  const isCanceled = record.data.canceledAt !== null && (!ending || ending.status === 'canceled');
+  if (hasEnded || state === 'active') return isCanceled && wasCanceledFirst(record) ? 'canceled' : 'running';
+  return isCanceled ? 'canceled' : 'queued';
 }
 
 /** True for a job that was canceled before a worker (last) picked it up: that worker only drops it. */
@@ -66,7 +67,7 @@ function wasCanceledFirst({ data, processedOn }: JobRecord): boolean {
 }
 
 function errorOf(record: JobRecord, status: JobStatus): Job['error'] {
-  if (status === 'failed') return decodeFailure(record.failedReason);
+  if (status === 'failed') return record.data.ending?.error ?? decodeFailure(record.failedReason);
   if (status === 'canceled') {
     // Of one that ran, its trainer's error, which says where the checkpoints are.
     const error = record.failedReason ? decodeFailure(record.failedReason) : null;

@@ -2,7 +2,9 @@ import { type Job, WebhookEvent, type WebhookEventType } from '@headstart/contra
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { SECONDS_PER_DAY } from './job-queue.js';
-import { PAYLOAD_VERSION, type WebhookPayload, type WebhookRecord } from './payload.js';
+import type { QueueParts } from './parts.js';
+import { PAYLOAD_VERSION, type WebhookPayload, type WebhookReceiver, type WebhookRecord } from './payload.js';
+import { listEndpoints } from './webhook-endpoints.js';
 
 export const WEBHOOKS_QUEUE = 'webhooks';
 /** The worker's backoff strategy for this type holds the schedule, and ends it by returning -1. */
@@ -27,30 +29,42 @@ export function createWebhookQueue(redis: Redis, prefix: string): Queue<WebhookP
   return queue;
 }
 
-/** Queues a job's webhook, once for each type of event: its id says which. */
-export function addWebhook(
-  queue: Queue<WebhookPayload>,
-  jobId: string,
-  payload: WebhookPayload,
-): Promise<WebhookRecord> {
-  return queue.add('send', payload, { jobId: `${jobId}.${payload.event.type}` });
+/**
+ * The `webhook-id` of a job's event for a receiver, and the id of its record, which the queue takes once. It has no full stop, which would
+ * split the signed text.
+ * @param receiverId of an endpoint; null: the job's own webhook.
+ */
+export function webhookId(jobId: string, type: WebhookEventType, receiverId: string | null): string {
+  const event = `${jobId}_${type.replaceAll('.', '_')}`;
+  return receiverId === null ? event : `${event}_${receiverId}`;
 }
 
-/**
- * The webhook that an ended job asked for, ready to be queued.
- *
- * @returns null where the job has no webhook, wants no event of this type, or has not ended.
- */
-export function webhookFor(job: Job): WebhookPayload | null {
-  if (job.status === 'queued' || job.status === 'running') return null;
-  const type: WebhookEventType = `job.${job.status}`;
+/** Queues a webhook, once for each job, type of event and receiver. */
+export function addWebhook(queue: Queue<WebhookPayload>, payload: WebhookPayload): Promise<WebhookRecord> {
+  const { type, data } = payload.event;
+  const receiverId = 'endpoint' in payload ? payload.endpoint.id : null;
+  return queue.add('send', payload, { jobId: webhookId(data.id, type, receiverId) });
+}
+
+/** Queues an event of a job for everyone who has asked for it: the job's own webhook, and the tenant's endpoints. */
+export async function queueWebhooks(
+  parts: Pick<QueueParts, 'redis' | 'prefix' | 'webhooks'>,
+  tenant: string,
+  job: Job,
+  type: WebhookEventType,
+  timestamp: string,
+): Promise<void> {
   const { webhook } = job.request;
-  if (!webhook?.events.includes(type)) return null;
+  const receivers: WebhookReceiver[] = webhook?.events.includes(type) ? [{ url: webhook.url }] : [];
+  for (const { id, enabled, events } of await listEndpoints(parts, tenant))
+    if (enabled && events.includes(type)) receivers.push({ endpoint: { tenant, id } });
   // The schema drops the parts of the job that the event leaves out.
   const event = WebhookEvent.parse({
     type,
-    timestamp: new Date().toISOString(),
+    timestamp,
     data: { ...job, metrics: job.metrics.at(-1) ?? null },
   });
-  return { version: PAYLOAD_VERSION, url: webhook.url, event };
+  await Promise.all(
+    receivers.map((receiver) => addWebhook(parts.webhooks, { version: PAYLOAD_VERSION, event, ...receiver })),
+  );
 }

@@ -1,5 +1,6 @@
 import type { ObjectStores } from '@headstart/contracts';
 import { type createRedis } from '@headstart/queue';
+import { createUrlGuard } from '@headstart/storage';
 import { fastify, type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
 import type { ApiConfig } from './config.js';
 import { REQUEST_LIMITS } from './http/limits.js';
@@ -9,6 +10,7 @@ import { metricsPlugin } from './plugins/metrics.js';
 import { methodsPlugin } from './plugins/methods.js';
 import { openapiPlugin } from './plugins/openapi.js';
 import { ownJobsPlugin } from './plugins/own-jobs.js';
+import { ownWebhooksPlugin } from './plugins/own-webhooks.js';
 import { answerClientError, problemsPlugin, sendProblem } from './plugins/problems.js';
 import { queuePlugin } from './plugins/queue.js';
 import { rateLimitPlugin } from './plugins/rate-limit.js';
@@ -16,18 +18,23 @@ import { chooseRequestId, requestIdPlugin } from './plugins/request-id.js';
 import { validationPlugin } from './plugins/validation.js';
 import { cancelJobRoute } from './routes/cancel-job.js';
 import { createJobRoute } from './routes/create-job.js';
+import { createWebhookRoute } from './routes/create-webhook.js';
 import { deleteJobRoute } from './routes/delete-job.js';
+import { deleteWebhookRoute } from './routes/delete-webhook.js';
 import { finishJobRoute } from './routes/finish-job.js';
 import { getArtifactRoute } from './routes/get-artifact.js';
 import { getJobRoute } from './routes/get-job.js';
 import { getLogsRoute } from './routes/get-logs.js';
+import { getWebhookRoute } from './routes/get-webhook.js';
 import { healthzRoute } from './routes/healthz.js';
 import { jobEventsRoute } from './routes/job-events.js';
 import { listArtifactsRoute } from './routes/list-artifacts.js';
 import { listJobsRoute } from './routes/list-jobs.js';
+import { listWebhooksRoute } from './routes/list-webhooks.js';
 import { metricsRoute } from './routes/metrics.js';
 import { readyzRoute } from './routes/readyz.js';
 import { retryJobRoute } from './routes/retry-job.js';
+import { updateWebhookRoute } from './routes/update-webhook.js';
 
 /** What the app uses and does not own: whoever opened them closes them after the app. */
 export interface AppDeps {
@@ -59,6 +66,7 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(methodsPlugin);
   await app.register(queuePlugin, { redis: deps.redis, prefix: config.queuePrefix });
   await app.register(ownJobsPlugin);
+  await app.register(ownWebhooksPlugin);
   await app.register(jobFeedsPlugin, { redis: deps.redis, prefix: config.queuePrefix });
 
   await app.register(createJobRoute, { config, stores: deps.stores });
@@ -72,6 +80,14 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(getLogsRoute);
   await app.register(listArtifactsRoute, { stores: deps.stores });
   await app.register(getArtifactRoute, { stores: deps.stores });
+
+  const urlGuard = createUrlGuard(config.storage.allowedNetworks);
+  await app.register(createWebhookRoute, { urlGuard });
+  await app.register(listWebhooksRoute);
+  await app.register(getWebhookRoute);
+  await app.register(updateWebhookRoute, { urlGuard });
+  await app.register(deleteWebhookRoute);
+
   await app.register(healthzRoute);
   await app.register(readyzRoute);
   await app.register(metricsRoute);

@@ -11,4 +11,4 @@ export { IMAGENET_FILE, verifiedFile } from './trainer/imagenet.js';
 export { Assignment, FromTrainer, stopError, ToTrainer } from './trainer-protocol.js';
 export { parseRetryAfterMs, retryDelayMs } from './webhooks/schedule.js';
 export { signedHeaders } from './webhooks/signature.js';
-export { createWebhookWorker, webhookId, type WebhookWorkerOptions } from './webhooks/worker.js';
+export { createWebhookWorker, type WebhookWorkerOptions } from './webhooks/worker.js';

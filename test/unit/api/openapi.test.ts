@@ -28,6 +28,7 @@ describe('openapi.yaml', () => {
     );
     expect(operations.toSorted()).toEqual([
       'DELETE /jobs/{id}',
+      'DELETE /webhooks/{id}',
       'GET /healthz',
       'GET /jobs',
       'GET /jobs/{id}',
@@ -37,10 +38,14 @@ describe('openapi.yaml', () => {
       'GET /jobs/{id}/logs',
       'GET /metrics',
       'GET /readyz',
+      'GET /webhooks',
+      'GET /webhooks/{id}',
+      'PATCH /webhooks/{id}',
       'POST /jobs',
       'POST /jobs/{id}/cancel',
       'POST /jobs/{id}/finish',
       'POST /jobs/{id}/retry',
+      'POST /webhooks',
     ]);
     for (const code of Object.keys(ERRORS)) expect(document.info.description).toContain(`| \`${code}\` |`);
     expect(Object.keys(document.webhooks ?? {})).toEqual([...WEBHOOK_EVENTS]);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { JobRequest, SCENARIOS } from '@headstart/contracts';
+import { JobRequest, SCENARIOS, WebhookEndpointChange, WebhookEndpointRequest } from '@headstart/contracts';
 import { ENGINE_NAMES } from '@headstart/engines';
 import { describe, expect, it } from 'vitest';
 import type { z } from 'zod';
@@ -83,8 +83,14 @@ describe('the README', () => {
   });
 
   it('posts requests that are accepted', () => {
-    const bodies = [...readme.matchAll(/-d '(\{[^']*\})'/g)].map(([, body]) => JSON.parse(body!) as unknown);
-    expect(bodies.length).toBeGreaterThan(0);
-    for (const body of bodies) expect(() => JobRequest.parse(body)).not.toThrow();
+    const schemas: Record<string, z.ZodType> = {
+      jobs: JobRequest,
+      webhooks: WebhookEndpointRequest,
+      'webhooks/ID': WebhookEndpointChange,
+    };
+    const posts = [...readme.matchAll(/localhost:3000\/(\S+) .*-d '(\{[^']*\})'/g)];
+    expect(new Set(posts.map(([, path]) => path))).toEqual(new Set(Object.keys(schemas)));
+    expect(posts.length).toBe(readme.match(/-d '\{/g)?.length);
+    for (const [, path, body] of posts) expect(() => schemas[path!]?.parse(JSON.parse(body!))).not.toThrow();
   });
 });

@@ -1,5 +1,6 @@
 import { decodeWebhookSecret } from '@headstart/contracts';
-import { parseRetryAfterMs, retryDelayMs, signedHeaders, webhookId } from '@headstart/worker';
+import { webhookId } from '@headstart/queue';
+import { parseRetryAfterMs, retryDelayMs, signedHeaders } from '@headstart/worker';
 import { Webhook } from 'standardwebhooks';
 import { describe, expect, it } from 'vitest';
 
@@ -9,21 +10,29 @@ describe('the signature', () => {
   const body = JSON.stringify({ type: 'job.succeeded', data: { id: 'ä' } });
 
   it('is one that the reference library accepts', () => {
-    const headers = signedHeaders('job_1', body, SECRET, new Date());
+    const headers = signedHeaders('job_1', body, [SECRET], new Date());
     expect(new Webhook(SECRET).verify(body, { ...headers })).toEqual(JSON.parse(body));
   });
 
   it('is refused with another secret, another body or an old timestamp', () => {
-    const headers = { ...signedHeaders('job_1', body, SECRET, new Date()) };
+    const headers = { ...signedHeaders('job_1', body, [SECRET], new Date()) };
     const other = `whsec_${Buffer.alloc(32, 8).toString('base64')}`;
-    const old = { ...signedHeaders('job_1', body, SECRET, new Date(Date.now() - 3_600_000)) };
+    const old = { ...signedHeaders('job_1', body, [SECRET], new Date(Date.now() - 3_600_000)) };
     expect(() => new Webhook(other).verify(body, headers)).toThrow();
     expect(() => new Webhook(SECRET).verify(`${body} `, headers)).toThrow();
     expect(() => new Webhook(SECRET).verify(body, old)).toThrow();
   });
 
-  it('has an id without full stops', () => {
-    expect(webhookId('0b-1.job.failed')).toBe('0b-1_job_failed');
+  it('is there for each secret, while there are two', () => {
+    const other = `whsec_${Buffer.alloc(32, 8).toString('base64')}`;
+    const headers = { ...signedHeaders('job_1', body, [SECRET, other], new Date()) };
+    for (const secret of [SECRET, other])
+      expect(new Webhook(secret).verify(body, headers)).toEqual(JSON.parse(body));
+  });
+
+  it('has an id without full stops, of its own for each receiver', () => {
+    expect(webhookId('0b-1', 'job.failed', null)).toBe('0b-1_job_failed');
+    expect(webhookId('0b-1', 'job.failed', '5d-1')).toBe('0b-1_job_failed_5d-1');
   });
 });
 

@@ -10,6 +10,13 @@ export const JobParams = z.object({
   }),
 });
 
+export const WebhookParams = z.object({
+  id: z.string().meta({
+    description: 'Id of the webhook, from the answer to POST /webhooks.',
+    examples: ['5d1a3f0f-6f6e-4c8e-9a52-0b0e4f3c5f0a'],
+  }),
+});
+
 export const IDEMPOTENCY_KEY = 'idempotency-key';
 
 /** Headers of a route that makes a job; others are let through, as every client sends some. */

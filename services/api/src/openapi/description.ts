@@ -26,5 +26,5 @@ ${CODES.join('\n')}
 export const TAGS = [
   { name: 'jobs', description: 'Post, read and cancel fine-tuning jobs.' },
   { name: 'operation', description: 'Probes for whoever runs the service.' },
-  { name: 'webhooks', description: 'What the service sends to the URL that a job names.' },
+  { name: 'webhooks', description: 'Where the service sends what becomes of jobs, and what it sends there.' },
 ];

@@ -50,7 +50,9 @@ export async function renderDocument(): Promise<string> {
 function nameWildcards({ paths = {} }: Document): void {
   for (const [path, item] of Object.entries(paths)) {
     if (!path.endsWith('/{*}') || !item) continue;
-    const parameters = [item.get, item.post, item.delete].flatMap((operation) => operation?.parameters ?? []);
+    const parameters = [item.get, item.post, item.patch, item.delete].flatMap(
+      (operation) => operation?.parameters ?? [],
+    );
     for (const parameter of parameters)
       if ('name' in parameter && parameter.name === '*') parameter.name = 'path';
     paths[path.replace('/{*}', '/{path}')] = item;
@@ -60,9 +62,12 @@ function nameWildcards({ paths = {} }: Document): void {
 
 function operationsOf(document: Document): OpenAPIV3_1.OperationObject[] {
   return Object.values(document.paths ?? {}).flatMap((path) =>
-    [path?.get, path?.post, path?.delete].filter((operation) => operation !== undefined),
+    [path?.get, path?.post, path?.patch, path?.delete].filter((operation) => operation !== undefined),
   );
 }
+
+/** What an answer with that status has made, and says where it is. */
+const MADE: Record<string, string> = { 201: 'webhook', 202: 'job' };
 
 function describeHeaders(document: Document): void {
   const requestId = { description: 'Id of the request, for the logs.', schema: { type: 'string' } } as const;
@@ -80,11 +85,12 @@ function describeHeaders(document: Document): void {
       if (status === '429') response.headers['retry-after'] = integer('Seconds to wait.');
       if (status === '307')
         response.headers.location = { description: 'Link to the file.', schema: { type: 'string' } };
-      if (status !== '202') continue;
+      const made = MADE[status];
+      if (!made) continue;
       response.headers.location = {
-        description: 'Path of the job.',
+        description: `Path of the ${made}.`,
         schema: { type: 'string' },
-        example: '/jobs/0b0e4f3c-5f0a-4c8e-9a52-5d1a3f0f6f6e',
+        example: `/${made}s/0b0e4f3c-5f0a-4c8e-9a52-5d1a3f0f6f6e`,
       };
     }
   }

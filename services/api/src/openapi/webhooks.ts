@@ -44,7 +44,7 @@ function describe(type: WebhookEventType) {
     operationId: `on${name[0]?.toUpperCase()}${name.slice(1)}`,
     tags: ['webhooks'],
     summary: `A job has ${name === 'canceled' ? 'been canceled' : name}`,
-    description: `${MEANING[type]} Sent to \`webhook.url\` of the job if \`webhook.events\` has \`${type}\`.`,
+    description: `${MEANING[type]} Sent to \`webhook.url\` of the job and to the tenant's webhooks, where their \`events\` have \`${type}\`.`,
     parameters: HEADERS,
     requestBody: {
       required: true,

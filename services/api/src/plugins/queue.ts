@@ -60,6 +60,8 @@ export interface JobsPort {
 declare module 'fastify' {
   interface FastifyInstance {
     jobs: JobsPort;
+    /** Has the queues do something; rejects as everything of `jobs` does. */
+    askQueue<T>(work: (parts: QueueParts) => Promise<T>): Promise<T>;
   }
 }
 
@@ -92,6 +94,7 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
       }
     }
 
+    app.decorate('askQueue', ask);
     app.decorate('jobs', {
       check: () =>
         ask(async () => {

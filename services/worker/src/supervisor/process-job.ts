@@ -1,16 +1,16 @@
-import { AppError, type Job as WireJob } from '@headstart/contracts';
+import { AppError } from '@headstart/contracts';
 import {
-  addWebhook,
+  announceEnding,
   appendEvent,
+  decideEnding,
   findJob,
+  type JobEnding,
   type JobPayload,
   type JobRecord,
   readPayload,
-  toJob,
   toQueueError,
   updatePayload,
   type WebhookPayload,
-  webhookFor,
 } from '@headstart/queue';
 import { type Queue, WaitingError } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -61,8 +61,9 @@ type Ending = Outcome | { type: 'abandoned' };
  *                       -> abandoned    another worker has it, as the queue says: nothing is written
  *                       -> superseded   the same, as the object store says
  *
- * What the job's end owes others, its webhook, is queued before the record changes. A worker that dies in between leaves
- * the job to another one, which finds the manifest, or the same error, and queues the same webhook, which is made once.
+ * What the job's end owes others, its webhooks, is queued before the record changes, and before that how the job ends is decided for
+ * good. A worker that dies in between leaves the job to another one, which ends it as decided, and queues the same webhooks, each of
+ * which is made once.
  */
 export function createProcessor(parts: SupervisorParts, running: Map<string, RunningAttempt>) {
   return async function processJob(
@@ -84,13 +85,13 @@ export function createProcessor(parts: SupervisorParts, running: Map<string, Run
     );
     switch (ending.type) {
       case 'done':
-        await announce(parts, job, { status: 'succeeded', error: null });
-        return;
+        return endJob(parts, job, { status: 'succeeded', error: null });
       case 'failed':
         if (isFinal(job, ending.error)) {
           const status = ending.error.code === 'canceled' ? 'canceled' : 'failed';
-          await announce(parts, job, { status, error: ending.error.toJobError() });
-        } else await sayQueued(parts, job, ending.error);
+          return endJob(parts, job, { status, error: ending.error.toJobError() });
+        }
+        await sayQueued(parts, job, ending.error);
         throw toQueueError(ending.error);
       case 'interrupted':
         await job.moveToWait(token);
@@ -116,6 +117,10 @@ async function runAttempt(
   try {
     const payload = await readPayload(redis, job);
     if (payload === null) return { type: 'abandoned' };
+    if (payload.ending) {
+      const { error } = payload.ending;
+      return error ? { type: 'failed', error: AppError.fromJobError(error) } : { type: 'done' };
+    }
     if (payload.canceledAt !== null) throw stopError('canceled', payload.plan);
     const startedAt = payload.startedAt ?? new Date().toISOString();
     await updatePayload(redis, job, () => ({ startedAt }));
@@ -206,14 +211,17 @@ async function superviseTrainer(
   }
 }
 
-/** Queues the webhook of a job that is about to end. */
-async function announce(
-  { webhooks }: SupervisorParts,
+/** Has the job end, as it was decided before if it was. Returns where it succeeds, and throws BullMQ's error otherwise. */
+async function endJob(
+  { config, redis, webhooks }: SupervisorParts,
   job: JobRecord,
-  end: Pick<WireJob, 'status' | 'error'>,
+  end: Pick<JobEnding, 'status' | 'error'>,
 ): Promise<void> {
-  const webhook = webhookFor({ ...(await toJob(job)), ...end, finishedAt: new Date().toISOString() });
-  if (webhook) await addWebhook(webhooks, job.id ?? '', webhook);
+  const at = new Date().toISOString();
+  const ending = await decideEnding(redis, job, { ...end, at }, job.attemptsStarted);
+  if (ending === null) throw new WaitingError('Another worker has the job.');
+  await announceEnding({ redis, prefix: config.queuePrefix, webhooks }, job, ending);
+  if (ending.error) throw toQueueError(AppError.fromJobError(ending.error));
 }
 
 /** Tells those who listen that the job waits for another attempt. */

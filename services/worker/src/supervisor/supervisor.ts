@@ -1,11 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import {
-  addWebhook,
+  announceEnding,
   type CommandChannel,
   createCommandChannel,
   createJobQueue,
   createRedis,
   createWebhookQueue,
+  decideEnding,
   findJob,
   type JobPayload,
   type JobRecord,
@@ -13,7 +14,6 @@ import {
   settleJob,
   toJob,
   watchRedis,
-  webhookFor,
 } from '@headstart/queue';
 import { createUrlGuard } from '@headstart/storage';
 import { Worker } from 'bullmq';
@@ -136,7 +136,9 @@ function createJobWorker(parts: SupervisorParts, running: Map<string, RunningAtt
     // A job that BullMQ fails by itself, since its workers were lost too often, has passed no processor.
     if (job?.finishedOn === undefined) return;
     void settle(job, false);
-    announceFailure(parts, job.id ?? '').catch((err: unknown) => logger.error({ err }, 'webhook not queued'));
+    announceFailure(parts, job.id ?? '').catch((err: unknown) =>
+      logger.error({ err }, 'webhooks not queued'),
+    );
   });
   worker.on('lockRenewalFailed', (jobIds) => {
     for (const jobId of jobIds) {
@@ -148,10 +150,16 @@ function createJobWorker(parts: SupervisorParts, running: Map<string, RunningAtt
   return worker;
 }
 
-async function announceFailure({ jobs, webhooks }: SupervisorParts, jobId: string): Promise<void> {
+async function announceFailure(
+  { config, redis, jobs, webhooks }: SupervisorParts,
+  jobId: string,
+): Promise<void> {
   const record = await findJob(jobs, jobId);
-  const webhook = record && webhookFor(await toJob(record));
-  if (webhook) await addWebhook(webhooks, jobId, webhook);
+  if (!record) return;
+  const { status, error, finishedAt } = await toJob(record);
+  if (status === 'queued' || status === 'running' || finishedAt === null) return;
+  const ending = await decideEnding(redis, record, { status, error, at: finishedAt });
+  if (ending) await announceEnding({ redis, prefix: config.queuePrefix, webhooks }, record, ending);
 }
 
 /**

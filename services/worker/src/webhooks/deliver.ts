@@ -1,12 +1,16 @@
 import type { IncomingMessage } from 'node:http';
-import { AppError } from '@headstart/contracts';
-import type { WebhookPayload } from '@headstart/queue';
+import { AppError, type WebhookEvent } from '@headstart/contracts';
 import type { UrlGuard } from '@headstart/storage';
 import { parseRetryAfterMs } from './schedule.js';
 import { signedHeaders } from './signature.js';
 
+/** Where a webhook goes, and what it is signed with. */
+export interface Destination {
+  url: string;
+  secrets: readonly string[];
+}
+
 export interface DeliveryOptions {
-  secret: string;
   timeoutMs: number;
   guard: UrlGuard;
 }
@@ -19,7 +23,10 @@ export class DeliveryFailed extends Error {
   /** True where the receiver said that it is gone for good. */
   readonly isGone: boolean;
 
-  constructor(message: string, options: { retryAfterMs?: number | null; isGone?: boolean; cause?: unknown }) {
+  constructor(
+    message: string,
+    options: { retryAfterMs?: number | null; isGone?: boolean; cause?: unknown } = {},
+  ) {
     super(message, { cause: options.cause });
     this.retryAfterMs = options.retryAfterMs ?? null;
     this.isGone = options.isGone ?? false;
@@ -33,8 +40,9 @@ export class DeliveryFailed extends Error {
  */
 export async function deliver(
   id: string,
-  { url, event }: WebhookPayload,
-  { secret, timeoutMs, guard }: DeliveryOptions,
+  event: WebhookEvent,
+  { url, secrets }: Destination,
+  { timeoutMs, guard }: DeliveryOptions,
 ): Promise<number> {
   const body = JSON.stringify(event);
   const now = new Date();
@@ -42,7 +50,7 @@ export async function deliver(
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),
     'user-agent': 'headstart',
-    ...signedHeaders(id, body, secret, now),
+    ...signedHeaders(id, body, secrets, now),
   };
   const { statusCode: status = 0, headers: answered } = await post(guard, url, headers, body, timeoutMs);
   if (status >= 200 && status < 300) return status;

@@ -1,0 +1,42 @@
+import type { WebhookEndpointChange, WebhookEndpointRequest } from '@headstart/contracts';
+import {
+  createEndpoint,
+  getEndpoint,
+  listEndpoints,
+  removeEndpoint,
+  type StoredEndpoint,
+  updateEndpoint,
+} from '@headstart/queue';
+import type { FastifyRequest } from 'fastify';
+import fp from 'fastify-plugin';
+
+/** The webhook endpoints of a request's tenant; another tenant's are not there. Everything rejects with `queue_unavailable` as jobs do. */
+export interface OwnWebhooks {
+  /** @throws AppError('webhook_limit') */
+  create(request: WebhookEndpointRequest): Promise<StoredEndpoint>;
+  list(): Promise<StoredEndpoint[]>;
+  /** @throws AppError('webhook_not_found'), as all below. */
+  get(id: string): Promise<StoredEndpoint>;
+  update(id: string, change: WebhookEndpointChange): Promise<StoredEndpoint>;
+  remove(id: string): Promise<void>;
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    ownWebhooks(request: FastifyRequest): OwnWebhooks;
+  }
+}
+
+/** The one place that decides which endpoints a request may see. */
+export const ownWebhooksPlugin = fp(
+  async (app) => {
+    app.decorate('ownWebhooks', ({ caller: { tenant } }: FastifyRequest): OwnWebhooks => ({
+      create: (request) => app.askQueue((parts) => createEndpoint(parts, tenant, request)),
+      list: () => app.askQueue((parts) => listEndpoints(parts, tenant)),
+      get: (id) => app.askQueue((parts) => getEndpoint(parts, tenant, id)),
+      update: (id, change) => app.askQueue((parts) => updateEndpoint(parts, tenant, id, change)),
+      remove: (id) => app.askQueue((parts) => removeEndpoint(parts, tenant, id)),
+    }));
+  },
+  { name: 'own-webhooks', dependencies: ['callers', 'queue'] },
+);

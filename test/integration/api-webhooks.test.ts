@@ -1,0 +1,104 @@
+import { decodeWebhookSecret, MAX_WEBHOOK_ENDPOINTS, WEBHOOK_EVENTS } from '@headstart/contracts';
+import { createEndpoint, listEndpoints } from '@headstart/queue';
+import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { startApi, type TestApi } from '../support/api.js';
+
+let api: TestApi;
+beforeEach(async () => {
+  // Endpoints have secrets of their own: the deployment needs none for them.
+  api = await startApi(inject('redisUrl'), { env: { WEBHOOK_SECRET: undefined } });
+});
+afterEach(() => api.close());
+
+const URL = 'https://example.com/hook';
+const create = (body: object = { url: URL }) => api.ask({ method: 'POST', url: '/webhooks', payload: body });
+const change = (id: unknown, body: object) =>
+  api.ask({ method: 'PATCH', url: `/webhooks/${String(id)}`, payload: body });
+
+describe('a webhook', () => {
+  it('is made with a secret of its own, which no later answer shows', async () => {
+    const made = await create();
+    expect(made).toMatchObject({
+      status: 201,
+      headers: { location: `/webhooks/${String(made.body['id'])}` },
+      body: { url: URL, events: WEBHOOK_EVENTS, enabled: true },
+    });
+    const { secret, ...shown } = made.body;
+    expect(decodeWebhookSecret(String(secret))).toHaveLength(32);
+    expect((await create()).body['secret']).not.toBe(secret);
+
+    const read = await api.ask({ url: `/webhooks/${String(shown['id'])}` });
+    expect(read).toMatchObject({ status: 200, body: shown });
+    const list = await api.ask({ url: '/webhooks' });
+    expect(list.body['webhooks']).toHaveLength(2);
+    const changed = await change(shown['id'], { enabled: false });
+    for (const answer of [read, list, changed]) expect(JSON.stringify(answer)).not.toContain('whsec_');
+    expect(JSON.stringify(api.log)).not.toContain('whsec_');
+  });
+
+  it('is changed field by field, and removed', async () => {
+    const { id, createdAt } = (await create({ url: URL, events: ['job.failed'] })).body;
+    expect(await change(id, { url: 'https://example.org/' })).toMatchObject({
+      status: 200,
+      body: { id, createdAt, url: 'https://example.org/', events: ['job.failed'], enabled: true },
+    });
+    expect((await change(id, { events: ['job.canceled'], enabled: false })).body).toMatchObject({
+      url: 'https://example.org/',
+      events: ['job.canceled'],
+      enabled: false,
+    });
+    const remove = () => api.ask({ method: 'DELETE', url: `/webhooks/${String(id)}` });
+    expect((await remove()).status).toBe(204);
+    for (const answer of [await remove(), await change(id, { enabled: true })])
+      expect(answer).toMatchObject({ status: 404, body: { code: 'webhook_not_found' } });
+    expect((await api.ask({ url: '/webhooks' })).body).toEqual({ webhooks: [] });
+  });
+
+  it('is refused where its URL leads inside, at first and later', async () => {
+    const { id } = (await create()).body;
+    for (const url of ['http://127.0.0.1/', 'http://0x7f.1/', 'https://[::ffff:10.0.0.1]/'])
+      for (const answer of [await create({ url }), await change(id, { url })])
+        expect(answer).toMatchObject({ status: 403, body: { code: 'uri_forbidden' } });
+    expect((await api.ask({ url: `/webhooks/${String(id)}` })).body).toMatchObject({ url: URL });
+  });
+
+  it.each([
+    [{}, 'url'],
+    [{ url: 'ftp://example.com/' }, 'url'],
+    [{ url: 'https://me:hunter2@example.com/' }, 'url'],
+    [{ url: URL, events: [] }, 'events'],
+    [{ url: URL, events: ['job.started'] }, 'events.0'],
+    [{ url: URL, secret: 'mine' }, 'secret'],
+  ])('is refused as %j, by the name of the field', async (body, field) => {
+    const answer = await create(body);
+    expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request', errors: [{ field }] } });
+    expect(JSON.stringify(answer.body)).not.toContain('hunter2');
+  });
+
+  it('is not changed by an empty body', async () => {
+    const { id } = (await create()).body;
+    expect((await change(id, {})).status).toBe(400);
+  });
+
+  it('is one of 16 at most, however many are posted at once', async () => {
+    const answers = await Promise.all(Array.from({ length: MAX_WEBHOOK_ENDPOINTS + 4 }, () => create()));
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 201)).toHaveLength(16);
+    expect(answers.find(({ status }) => status === 409)?.body).toMatchObject({ code: 'webhook_limit' });
+    expect(statuses.filter((status) => status === 409)).toHaveLength(4);
+  });
+
+  it("is not there for another tenant, and another tenant's not for it", async () => {
+    const request = { url: URL, events: [...WEBHOOK_EVENTS], enabled: true };
+    const { id } = await createEndpoint(api.queue, 'birds', request);
+    const url = `/webhooks/${id}`;
+    for (const answer of [
+      await api.ask({ url }),
+      await change(id, { enabled: false }),
+      await api.ask({ method: 'DELETE', url }),
+    ])
+      expect(answer).toMatchObject({ status: 404, body: { code: 'webhook_not_found' } });
+    expect((await api.ask({ url: '/webhooks' })).body).toEqual({ webhooks: [] });
+    expect(await listEndpoints(api.queue, 'birds')).toHaveLength(1);
+  });
+});
