@@ -3,11 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HeadstartClient } from '@headstart/client';
 import { AppError, type Job, type JobRequestInput } from '@headstart/contracts';
-import { createRedis } from '@headstart/queue';
+import { createApiKey, createRedis } from '@headstart/queue';
 import { createStores } from '@headstart/storage';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { drawTwoClasses, WEBHOOK_SECRET } from '../support/deployment.js';
 import { startHttps } from '../support/https-server.js';
+import { UNLIMITED } from '../support/keys.js';
 import { poll } from '../support/poll.js';
 import { startReceiver } from '../support/receiver.js';
 import { startRedis } from '../support/redis.js';
@@ -82,6 +83,10 @@ it('no secret is left in logs, job data, errors, webhooks or artifacts', async (
   try {
     const admin = createRedis(redis.url, 'worker');
     await admin.config('SET', 'requirepass', REDIS_PASSWORD);
+    const { key: apiKey } = await createApiKey(
+      { redis: admin, prefix: 'secrets' },
+      { tenant: 'birds', name: 'a test', role: 'submit', quotas: UNLIMITED, uriPrefixes: null },
+    );
     admin.disconnect();
     const redisUrl = redis.url.replace('//', `//default:${REDIS_PASSWORD}@`);
     await drawTwoClasses(join(folder, 'data', 'pictures'));
@@ -103,7 +108,11 @@ it('no secret is left in logs, job data, errors, webhooks or artifacts', async (
     };
     const api = await startApi(env);
     const worker = await startWorker(env);
-    const client = new HeadstartClient(api.url);
+    const client = new HeadstartClient(api.url, { apiKey });
+    const wrongKey = `${apiKey}-wrong`;
+    await expect(new HeadstartClient(api.url, { apiKey: wrongKey }).listJobs()).rejects.toMatchObject({
+      code: 'unauthorized',
+    });
     const request = (change: Partial<JobRequestInput>): JobRequestInput => ({
       datasetUri: `file://${join(folder, 'data', 'pictures')}/`,
       scenario: 'small-different',
@@ -161,7 +170,8 @@ it('no secret is left in logs, job data, errors, webhooks or artifacts', async (
     };
     for (const [where, text] of Object.entries(left)) {
       expect(text.length, where).toBeGreaterThan(100);
-      for (const secret of [WEBHOOK_SECRET.slice('whsec_'.length), REDIS_PASSWORD, secretAccessKey])
+      const secrets = [WEBHOOK_SECRET.slice('whsec_'.length), REDIS_PASSWORD, secretAccessKey];
+      for (const secret of [...secrets, apiKey.slice('hs_'.length)])
         expect(text.includes(secret), `${where}: ${secret}`).toBe(false);
       // The record of a queued job has to hold the URL that its worker reads.
       if (where !== 'Redis') expect(text.includes(URL_SECRET), `${where}: the query of a URL`).toBe(false);

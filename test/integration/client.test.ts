@@ -3,8 +3,10 @@ import type { AppError, Job, JobRequestInput } from '@headstart/contracts';
 import { JOBS_QUEUE, newJobId } from '@headstart/queue';
 import { Worker } from 'bullmq';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { makeFolders, startApi, type TestApi } from '../support/api.js';
+import { makeHolder } from '../support/keys.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 
 let api: TestApi;
@@ -32,6 +34,15 @@ describe('the client', () => {
     const job = await client.createJob(request);
     expect(await client.getJob(job.id)).toEqual(job);
     expect(await client.cancelJob(job.id)).toMatchObject({ id: job.id, status: 'canceled' });
+  });
+
+  it('shows who it is by its key, and to nobody else', async () => {
+    const { key } = await makeHolder(api, { tenant: 'birds' });
+    const keyed = new HeadstartClient(client.baseUrl, { apiKey: key });
+    const { id } = await keyed.createJob(request);
+    expect(await keyed.getJob(id)).toMatchObject({ id });
+    await expect(client.getJob(id)).rejects.toMatchObject({ code: 'unauthorized', retryable: false });
+    expect(inspect(keyed, { showHidden: true, depth: 5 })).not.toContain(key);
   });
 
   it('lists jobs, page by page and by filters, and removes them', async () => {

@@ -27,6 +27,11 @@ export interface WaitOptions {
   intervalMs?: number;
 }
 
+export interface ClientOptions {
+  /** `hs_...`, of a service that has keys. */
+  apiKey?: string;
+}
+
 export interface SubmitOptions {
   /** 1 to 255 visible ASCII characters, new for every job that is wanted. */
   idempotencyKey?: string;
@@ -51,9 +56,13 @@ const OUTAGE_LIMIT_MS = 60_000;
 export class HeadstartClient {
   readonly baseUrl: string;
 
+  /** Private, so that whoever prints the client does not print the key. */
+  readonly #apiKey: string | undefined;
+
   /** @param baseUrl for example `http://127.0.0.1:3000` */
-  constructor(baseUrl: string) {
+  constructor(baseUrl: string, { apiKey }: ClientOptions = {}) {
     this.baseUrl = baseUrl.replace(/\/+$/, '');
+    this.#apiKey = apiKey;
   }
 
   /** With the same `idempotencyKey` it can be called again and again, and makes one job. */
@@ -175,6 +184,7 @@ export class HeadstartClient {
       method,
       headers: {
         accept: 'application/json',
+        ...(this.#apiKey !== undefined && { authorization: `Bearer ${this.#apiKey}` }),
         ...(body !== undefined && { 'content-type': 'application/json' }),
         ...(idempotencyKey !== undefined && { 'idempotency-key': idempotencyKey }),
       },

@@ -1,1 +1,7 @@
-export { HeadstartClient, type JobFilter, type SubmitOptions, type WaitOptions } from './client.js';
+export {
+  type ClientOptions,
+  HeadstartClient,
+  type JobFilter,
+  type SubmitOptions,
+  type WaitOptions,
+} from './client.js';

@@ -11,6 +11,8 @@ export const ERRORS = {
   invalid_request: { status: 400, retryable: false, title: 'The request is not valid' },
   unknown_layer: { status: 400, retryable: false, title: 'There is no layer of that name' },
   freeze_conflict: { status: 400, retryable: false, title: 'That choice contradicts the scenario' },
+  unauthorized: { status: 401, retryable: false, title: 'The request needs a valid key' },
+  role_forbidden: { status: 403, retryable: false, title: 'The key may not do that' },
   uri_forbidden: { status: 403, retryable: false, title: 'That location is not allowed' },
   route_not_found: { status: 404, retryable: false, title: 'There is no such route' },
   job_not_found: { status: 404, retryable: false, title: 'There is no such job' },

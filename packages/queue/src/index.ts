@@ -1,4 +1,5 @@
 export * from './add-job.js';
+export * from './api-keys.js';
 export * from './cancel-job.js';
 export * from './command-channel.js';
 export * from './config.js';

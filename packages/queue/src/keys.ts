@@ -38,3 +38,13 @@ export function endpointsKey(prefix: string, tenant: string): string {
 export function eventsKey(prefix: string, id: string): string {
   return `${prefix}:events:${id}`;
 }
+
+/** Hash of all API keys: records as JSON by their id. */
+export function apiKeysKey(prefix: string): string {
+  return `${prefix}:api-keys`;
+}
+
+/** Another value behind every change of the hash, so that whoever has read it can see that it is still the same. */
+export function apiKeysVersionKey(prefix: string): string {
+  return `${prefix}:api-keys:version`;
+}

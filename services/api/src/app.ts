@@ -60,11 +60,11 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(metricsPlugin);
   await app.register(validationPlugin);
   await app.register(problemsPlugin);
-  await app.register(callersPlugin);
-  await app.register(rateLimitPlugin, { requestsPerMinute: config.requestsPerMinute });
   await app.register(openapiPlugin);
   await app.register(methodsPlugin);
   await app.register(queuePlugin, { redis: deps.redis, prefix: config.queuePrefix });
+  await app.register(callersPlugin, { config });
+  await app.register(rateLimitPlugin, { requestsPerMinute: config.requestsPerMinute });
   await app.register(ownJobsPlugin);
   await app.register(ownWebhooksPlugin);
   await app.register(jobFeedsPlugin, { redis: deps.redis, prefix: config.queuePrefix });

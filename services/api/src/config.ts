@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 export const Environment = z.object({
   API_HOST: z.string().default('127.0.0.1'),
+  API_ALLOW_ANONYMOUS: z.stringbool({ error: 'must be true or false' }).default(false),
   API_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
   OUTPUT_URI: uriOf(['s3', 'file'], 'OUTPUT_URI'),
   RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(60_000),
@@ -16,6 +17,8 @@ export const Environment = z.object({
 
 export interface ApiConfig {
   host: string;
+  /** Whether requests without a key are admitted from other machines too, as long as there are no keys. */
+  allowsAnonymous: boolean;
   /** 0 takes any free port. */
   port: number;
   /** Folder for the output of jobs that name none, with a slash at its end. */
@@ -35,6 +38,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
   const parsed = parseConfig(Environment, env);
   return {
     host: parsed.API_HOST,
+    allowsAnonymous: parsed.API_ALLOW_ANONYMOUS,
     port: parsed.API_PORT,
     outputUri: withSlash(parsed.OUTPUT_URI),
     redisUrl: parsed.REDIS_URL,
@@ -44,6 +48,14 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     signsWebhooks: parsed.WEBHOOK_SECRET !== undefined,
     storage: storageConfig(parsed),
   };
+}
+
+/** What the command line needs to find the keys. */
+export function readKeysConfig(
+  env: Record<string, string | undefined> = process.env,
+): Pick<ApiConfig, 'redisUrl' | 'queuePrefix'> {
+  const parsed = parseConfig(z.object(queueConfigShape), env);
+  return { redisUrl: parsed.REDIS_URL, queuePrefix: parsed.QUEUE_PREFIX };
 }
 
 export function withSlash(uri: string): string {

@@ -23,7 +23,7 @@ async function main(config: ApiConfig): Promise<void> {
     stores.close();
   });
 
-  const address = await app.listen({ host: config.host, port: config.port });
+  const address = await app.listen({ host: await app.chooseHost(), port: config.port });
   logger.info({ address }, 'listening');
 }
 

@@ -21,6 +21,23 @@ describe('openapi.yaml', () => {
     expect(parse(await renderDocument())).toEqual(JSON.parse(JSON.stringify(await buildDocument())));
   });
 
+  it('asks for a key everywhere but at the probes and metrics, and says how a request without one is answered', async () => {
+    const { paths = {}, components } = await buildDocument();
+    expect(components?.securitySchemes).toMatchObject({ apiKey: { type: 'http', scheme: 'bearer' } });
+    const open: string[] = [];
+    for (const [path, item] of Object.entries(paths))
+      for (const operation of [item?.get, item?.post, item?.patch, item?.delete]) {
+        if (!operation) continue;
+        if (operation.security?.length === 0) {
+          open.push(path);
+          continue;
+        }
+        expect(operation.security).toEqual([{ apiKey: [expect.any(String)] }, {}]);
+        expect(Object.keys(operation.responses ?? {})).toEqual(expect.arrayContaining(['401', '403', '429']));
+      }
+    expect(open.toSorted()).toEqual(['/healthz', '/metrics', '/readyz']);
+  });
+
   it('describes every route, error code and webhook, and refers to every schema it has', async () => {
     const document = await buildDocument();
     const operations = Object.entries(document.paths ?? {}).flatMap(([path, item]) =>

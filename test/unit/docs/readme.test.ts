@@ -1,6 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { JobRequest, SCENARIOS, WebhookEndpointChange, WebhookEndpointRequest } from '@headstart/contracts';
+import { buildDocument } from '@headstart/api';
+import {
+  JobRequest,
+  ROLES,
+  SCENARIOS,
+  WebhookEndpointChange,
+  WebhookEndpointRequest,
+} from '@headstart/contracts';
 import { ENGINE_NAMES } from '@headstart/engines';
 import { describe, expect, it } from 'vitest';
 import type { z } from 'zod';
@@ -73,6 +80,22 @@ describe('the README', () => {
       seconds < 60 ? `${seconds} s` : seconds < 3600 ? `${seconds / 60} min` : `${seconds / 3600} h`,
     );
     expect(readme.replaceAll('\n', ' ')).toContain(`after ${written.join(', ')}, with jitter`);
+  });
+
+  it('says what each role may do', async () => {
+    const { paths = {} } = await buildDocument();
+    const written = new Map<string, string[]>();
+    for (const [path, item] of Object.entries(paths))
+      for (const method of ['get', 'post', 'put', 'patch', 'delete'] as const) {
+        const role = item?.[method]?.security?.[0]?.['apiKey']?.[0];
+        if (role === undefined) continue;
+        written.set(role, [...(written.get(role) ?? []), `${method.toUpperCase()} ${path}`]);
+      }
+    expect([...written.keys()].sort()).toEqual([...ROLES].sort());
+    for (const [role, operations] of written) {
+      const [cell = ''] = rowsOf([role]).get(role) ?? [];
+      expect([...cell.matchAll(/`([A-Z]+ [^`]+)`/g)].map(([, one]) => one).sort()).toEqual(operations.sort());
+    }
   });
 
   it('has a row for every scenario, field and engine', () => {

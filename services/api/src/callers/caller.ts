@@ -1,4 +1,4 @@
-import { DEFAULT_TENANT, type Quotas, type Role } from '@headstart/contracts';
+import type { Quotas, Role } from '@headstart/contracts';
 
 /** Who asks, as far as a request shows it: everything that a route may decide by. */
 export interface Caller {
@@ -10,13 +10,6 @@ export interface Caller {
   quotas: Quotas;
   /** `s3://` and `file://` folders that its jobs may use; null where there is no limit. */
   uriPrefixes: readonly string[] | null;
+  /** Aborted when the caller is admitted no longer: its key is revoked, or it has none and there are keys now. */
+  dismissed: AbortSignal;
 }
-
-/** Everybody, where there are no keys. */
-export const ANONYMOUS: Caller = {
-  tenant: DEFAULT_TENANT,
-  role: 'admin',
-  keyId: null,
-  quotas: { queued: null, running: null, requestsPerMinute: null },
-  uriPrefixes: null,
-};

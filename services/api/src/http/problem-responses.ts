@@ -7,14 +7,14 @@ interface ProblemResponse {
 
 /**
  * The error answers of a route, by status, for its schema: the serializer checks them and openapi.yaml lists the codes.
- * Every route can answer `internal_error`, and `rate_limited`.
+ * Every route can answer `internal_error`, and what a caller can hear at any of them.
  */
 export function problemResponses(...codes: ErrorCode[]): Record<number, ProblemResponse> {
-  return unlimitedProblemResponses(...codes, 'rate_limited');
+  return openProblemResponses(...codes, 'unauthorized', 'role_forbidden', 'rate_limited');
 }
 
-/** The same of a route without a rate limit. */
-export function unlimitedProblemResponses(...codes: ErrorCode[]): Record<number, ProblemResponse> {
+/** The same of a route that asks nobody who they are, and counts no requests. */
+export function openProblemResponses(...codes: ErrorCode[]): Record<number, ProblemResponse> {
   const all: ErrorCode[] = [...codes, 'internal_error'];
   const statuses = new Set(all.map((code) => ERRORS[code].status));
   return Object.fromEntries(

@@ -11,6 +11,8 @@ import { createUrlGuard } from '@headstart/storage';
 import { resolvePlan } from '@headstart/training/plan';
 import type { FastifyBaseLogger } from 'fastify';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Caller } from '../callers/caller.js';
+import { checkUri, defaultOutputUri } from '../callers/uris.js';
 import { type ApiConfig, withSlash } from '../config.js';
 
 /** Well below the server's time limit of a connection, after which the client would get no answer at all. */
@@ -19,6 +21,7 @@ const PEEK_WITHIN_MS = 5000;
 export interface PrepareContext {
   config: ApiConfig;
   stores: ObjectStores;
+  caller: Caller;
   /** Finds a job that the client may use. @throws AppError('job_not_found') */
   findJob(id: string): Promise<Job>;
   log: FastifyBaseLogger;
@@ -40,6 +43,7 @@ export async function prepareJob(request: JobRequest, context: PrepareContext): 
   const weights = weightsOf(request);
 
   const jobModelUri = weights.startsWith('job:') ? await findModel(weights, context) : null;
+  if (jobModelUri !== null) checkUri('model.weights', jobModelUri, context.caller, context.config);
   // First without the classes: a wrong request is answered before the object store is asked.
   const planContext = jobModelUri === null ? {} : { jobModelUri };
   resolvePlan(request, { ...planContext, classes: null });
@@ -48,22 +52,26 @@ export async function prepareJob(request: JobRequest, context: PrepareContext): 
 }
 
 /**
- * Checks that the deployment lets a job use what its request names. Asks nothing of the stores.
+ * Checks that the deployment and the caller's key let a job use what its request names. Asks nothing of the stores.
  * @returns the folder below which the job makes its own, with a slash at its end.
  */
 export function checkLocations(
   request: JobRequest,
-  { config, stores }: Pick<PrepareContext, 'config' | 'stores'>,
+  { config, stores, caller }: Pick<PrepareContext, 'config' | 'stores' | 'caller'>,
 ): string {
   if (request.webhook) {
     if (!config.signsWebhooks) throw webhooksUnavailable(request.webhook.url);
     createUrlGuard(config.storage.allowedNetworks).check(new URL(request.webhook.url));
   }
-  const outputBaseUri = withSlash(request.output?.uri ?? config.outputUri);
+  const weights = weightsOf(request);
+  checkUri('datasetUri', request.datasetUri, caller, config);
+  if (weights.includes('://')) checkUri('model.weights', weights, caller, config);
+  if (request.output) checkUri('output.uri', request.output.uri, caller, config);
+
+  const outputBaseUri = request.output ? withSlash(request.output.uri) : defaultOutputUri(caller, config);
   stores.open(outputBaseUri);
   if (isArchiveUri(request.datasetUri)) stores.locate(request.datasetUri);
   else stores.open(withSlash(request.datasetUri));
-  const weights = weightsOf(request);
   if (weights.includes('://')) stores.locate(weights);
   return outputBaseUri;
 }

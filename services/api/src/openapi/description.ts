@@ -12,6 +12,13 @@ report in your object store. Poll the job, or name a webhook.
 Requests are strict: an unknown field or query parameter is a 400 that names it. Every answer has the header
 \`x-request-id\`: yours, if you sent one of at most 128 safe characters, else a new one.
 
+## Keys
+
+A request shows who it comes from by \`Authorization: Bearer hs_...\`. Each key belongs to a tenant, which sees its own jobs alone:
+another tenant's job is answered like one that does not exist. \`security\` of an operation names the least role that
+its key must have; \`admin\` includes \`submit\`, and that includes \`read\`. A deployment without any key admits
+everybody, as one tenant.
+
 ## Errors
 
 Every error is \`application/problem+json\` (RFC 9457) with a stable \`code\`. The same codes stand in \`error\` of a job that
@@ -22,6 +29,12 @@ failed. A path without the method that was used answers 405 and \`Allow\`. What 
 |---|---|---|---|
 ${CODES.join('\n')}
 `;
+
+export const API_KEY = {
+  type: 'http',
+  scheme: 'bearer',
+  description: 'A key from whoever runs the service. The roles are `read`, `submit` and `admin`.',
+} as const;
 
 export const TAGS = [
   { name: 'jobs', description: 'Post, read and cancel fine-tuning jobs.' },

@@ -81,8 +81,15 @@ function describeHeaders(document: Document): void {
     const isLimited = operation.responses?.['429'] !== undefined;
     for (const [status, response] of Object.entries(operation.responses ?? {})) {
       if ('$ref' in response) continue;
-      response.headers = { [REQUEST_ID_HEADER]: requestId, ...(isLimited && rateLimit) };
+      const isCounted = isLimited && status !== '401';
+      response.headers = { [REQUEST_ID_HEADER]: requestId, ...(isCounted && rateLimit) };
       if (status === '429') response.headers['retry-after'] = integer('Seconds to wait.');
+      if (status === '401')
+        response.headers['www-authenticate'] = {
+          description: 'As RFC 6750 has it; `error` is absent where there was no key.',
+          schema: { type: 'string' },
+          example: 'Bearer realm="headstart", error="invalid_token"',
+        };
       if (status === '307')
         response.headers.location = { description: 'Link to the file.', schema: { type: 'string' } };
       const made = MADE[status];
@@ -118,5 +125,5 @@ function pruneSchemas(document: Document): void {
   const kept = Object.entries(all)
     .filter(([name]) => used.has(name))
     .toSorted(([a], [b]) => (a < b ? -1 : 1));
-  document.components = { schemas: Object.fromEntries(kept) };
+  document.components = { ...document.components, schemas: Object.fromEntries(kept) };
 }

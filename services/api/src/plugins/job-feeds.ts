@@ -12,8 +12,12 @@ const LOOK_AGAIN_MS = 5000;
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** A job's events as text/event-stream, to be destroyed when the client is gone. @param after an entry's id. */
-    followJob(id: string, after: string): Readable;
+    /**
+     * A job's events as text/event-stream, to be destroyed when the client is gone.
+     * @param after an entry's id.
+     * @param dismissed ends the stream when it is aborted.
+     */
+    followJob(id: string, after: string, dismissed: AbortSignal): Readable;
   }
 }
 
@@ -49,11 +53,11 @@ export const jobFeedsPlugin = fp<{ redis: ReturnType<typeof createRedis>; prefix
       return opened;
     }
 
-    async function* listen(id: string, after: string, gone: AbortSignal) {
+    async function* listen(id: string, after: string, ends: AbortSignal[]) {
       const opened = open(id, after);
       opened.listeners++;
       try {
-        yield* follow(opened.feed, after, AbortSignal.any([closing.signal, gone]));
+        yield* follow(opened.feed, after, AbortSignal.any([closing.signal, ...ends]));
       } finally {
         opened.listeners--;
         if (opened.listeners === 0) {
@@ -64,9 +68,9 @@ export const jobFeedsPlugin = fp<{ redis: ReturnType<typeof createRedis>; prefix
       }
     }
 
-    app.decorate('followJob', (id: string, after: string) => {
+    app.decorate('followJob', (id: string, after: string, dismissed: AbortSignal) => {
       const gone = new AbortController();
-      const stream = Readable.from(listen(id, after, gone.signal), { objectMode: false });
+      const stream = Readable.from(listen(id, after, [gone.signal, dismissed]), { objectMode: false });
       stream.once('close', () => gone.abort());
       return stream;
     });

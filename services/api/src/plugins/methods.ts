@@ -26,6 +26,7 @@ export const methodsPlugin = fp(
         app.route({
           url,
           method: METHODS.filter((method) => !methods.has(method)),
+          config: { role: null },
           schema: { hide: true },
           // Before the body is parsed, which may be of any type here.
           onRequest: async (request, reply) => {

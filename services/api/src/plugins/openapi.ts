@@ -1,7 +1,9 @@
 import { fastifySwagger } from '@fastify/swagger';
 import fp from 'fastify-plugin';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
-import { DESCRIPTION, TAGS } from '../openapi/description.js';
+import type { RouteOptions } from 'fastify';
+import { API_KEY, DESCRIPTION, TAGS } from '../openapi/description.js';
+import { roleOf } from './callers.js';
 
 /** Collects the routes for the OpenAPI document; it must come before them. */
 export const openapiPlugin = fp(
@@ -17,13 +19,23 @@ export const openapiPlugin = fp(
           license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
         },
         servers: [{ url: 'http://127.0.0.1:3000', description: 'A deployment on this machine' }],
-        // The service has no authentication of its own: it belongs behind a gateway that has.
+        components: { securitySchemes: { apiKey: API_KEY } },
+        // Of the webhooks, which are signed; every route says its own.
         security: [],
         tags: TAGS,
       },
-      transform: jsonSchemaTransform,
+      transform: (route) => {
+        const { schema, url } = jsonSchemaTransform(route);
+        return { url, schema: { ...schema, security: securityOf(route.route) } };
+      },
       transformObject: jsonSchemaTransformObject,
     });
   },
   { name: 'openapi', dependencies: ['problems'] },
 );
+
+/** A key of a role, or none where the deployment has no keys. */
+function securityOf({ method, config = {} }: RouteOptions): Record<string, string[]>[] {
+  const role = roleOf([method].flat()[0] ?? '', config);
+  return role === null ? [] : [{ apiKey: [role] }, {}];
+}

@@ -1,6 +1,7 @@
 import { AppError, type Job, type ListQuery } from '@headstart/contracts';
 import {
   addJob,
+  type ApiKeys,
   cancelJob,
   createCommandChannel,
   createJobQueue,
@@ -17,6 +18,7 @@ import {
   listJobs,
   type QueueDepths,
   type QueueParts,
+  readApiKeys,
   readDepths,
   readEvents,
   removeJob,
@@ -40,6 +42,8 @@ export interface FoundJob {
 export interface JobsPort {
   check(): Promise<void>;
   depths(): Promise<QueueDepths>;
+  /** Null where `known` is still their version. */
+  apiKeys(known: string | null): Promise<ApiKeys | null>;
   /** @throws AppError('idempotency_conflict') */
   add(id: string, payload: JobPayload, priority: number): Promise<Job>;
   /** @throws AppError('idempotency_conflict') */
@@ -101,6 +105,7 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
           await redis.ping();
         }),
       depths: () => ask(readDepths),
+      apiKeys: (known) => ask((parts) => readApiKeys(parts, known)),
       add: (id, payload, priority) =>
         ask(async (parts) => toJob((await addJob(parts, id, payload, priority)).record)),
       isClaimed: (claim) => ask((parts) => isClaimed(parts, claim)),

@@ -42,11 +42,11 @@ const schema = {
 
 const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> = async (app, options) => {
   app.post('/jobs', { schema }, async (request, reply) => {
-    const { body, query, log } = request;
+    const { body, query, log, caller } = request;
     const findJob = async (id: string) => (await app.findOwnJob(request, id)).job;
     const prepare = async () => ({
       request: body,
-      ...(await prepareJob(body, { ...options, findJob, log })),
+      ...(await prepareJob(body, { ...options, caller, findJob, log })),
     });
     if (query.dryRun === 'true')
       return reply

@@ -30,7 +30,7 @@ const schema = {
 };
 
 const route: FastifyPluginAsyncZod<{ urlGuard: UrlGuard }> = async (app, { urlGuard }) => {
-  app.post('/webhooks', { schema }, async (request, reply) => {
+  app.post('/webhooks', { schema, config: { role: 'admin' } }, async (request, reply) => {
     urlGuard.check(new URL(request.body.url));
     const webhook = await app.ownWebhooks(request).create(request.body);
     return reply

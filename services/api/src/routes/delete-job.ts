@@ -37,7 +37,7 @@ const schema = {
 };
 
 const route: FastifyPluginAsyncZod<{ stores: ObjectStores }> = async (app, { stores }) => {
-  app.delete('/jobs/:id', { schema }, async (request, reply) => {
+  app.delete('/jobs/:id', { schema, config: { role: 'admin' } }, async (request, reply) => {
     const { record, job } = await app.findOwnJob(request, request.params.id);
     refuseUnended(job);
     if (request.query.files === 'true') await removeFiles(stores, record.data.outputUri);

@@ -24,7 +24,7 @@ const schema = {
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
-  app.delete('/webhooks/:id', { schema }, async (request, reply) => {
+  app.delete('/webhooks/:id', { schema, config: { role: 'admin' } }, async (request, reply) => {
     await app.ownWebhooks(request).remove(request.params.id);
     return reply.code(204).send(null);
   });

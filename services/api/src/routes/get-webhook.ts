@@ -17,7 +17,7 @@ const schema = {
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
-  app.get('/webhooks/:id', { schema }, async (request, reply) =>
+  app.get('/webhooks/:id', { schema, config: { role: 'admin' } }, async (request, reply) =>
     reply.type('application/json').send(await app.ownWebhooks(request).get(request.params.id)),
   );
 };

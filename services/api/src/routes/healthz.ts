@@ -2,7 +2,7 @@ import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { NoQuery } from '../http/common.js';
-import { unlimitedProblemResponses } from '../http/problem-responses.js';
+import { openProblemResponses } from '../http/problem-responses.js';
 
 const schema = {
   operationId: 'getHealth',
@@ -15,13 +15,15 @@ const schema = {
       description: 'The process is up.',
       content: { 'application/json': { schema: z.object({ status: z.literal('up') }) } },
     },
-    ...unlimitedProblemResponses('invalid_request'),
+    ...openProblemResponses('invalid_request'),
   },
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
-  app.get('/healthz', { schema, config: { rateLimit: false }, logLevel: 'warn' }, async (_request, reply) =>
-    reply.type('application/json').send({ status: 'up' }),
+  app.get(
+    '/healthz',
+    { schema, config: { role: null, rateLimit: false }, logLevel: 'warn' },
+    async (_request, reply) => reply.type('application/json').send({ status: 'up' }),
   );
 };
 

@@ -40,6 +40,7 @@ const route: FastifyPluginAsyncZod = async (app) => {
     const { job } = await app.findOwnJob(request, request.params.id);
     const lastId = request.headers['last-event-id'] ?? '0-0';
     if (lastId === END && ENDED_STATUSES.includes(job.status)) return reply.code(204).send(null);
+    const after = lastId === END ? '0-0' : lastId;
     return (
       reply
         .type('text/event-stream')
@@ -47,7 +48,7 @@ const route: FastifyPluginAsyncZod = async (app) => {
         .header('x-accel-buffering', 'no')
         // A service that closes ends the answer, and must not then wait for the client to close what carried it.
         .header('connection', 'close')
-        .send(app.followJob(job.id, lastId === END ? '0-0' : lastId) as unknown as string)
+        .send(app.followJob(job.id, after, request.caller.dismissed) as unknown as string)
     );
   });
 };

@@ -20,7 +20,7 @@ const schema = {
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
-  app.get('/webhooks', { schema }, async (request, reply) => {
+  app.get('/webhooks', { schema, config: { role: 'admin' } }, async (request, reply) => {
     const webhooks = await app.ownWebhooks(request).list();
     return reply.type('application/json').send({ webhooks });
   });

@@ -2,7 +2,7 @@ import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { NoQuery } from '../http/common.js';
-import { unlimitedProblemResponses } from '../http/problem-responses.js';
+import { openProblemResponses } from '../http/problem-responses.js';
 
 const schema = {
   operationId: 'getMetrics',
@@ -16,15 +16,19 @@ const schema = {
       description: 'All metrics of this API.',
       content: { 'text/plain': { schema: z.string() } },
     },
-    ...unlimitedProblemResponses('invalid_request'),
+    ...openProblemResponses('invalid_request'),
   },
 };
 
 const route: FastifyPluginAsyncZod = async (app) => {
-  app.get('/metrics', { schema, config: { rateLimit: false }, logLevel: 'warn' }, async (_request, reply) => {
-    const depths = await app.jobs.depths().catch(() => null);
-    return reply.type(app.metrics.contentType).send(await app.metrics.render(depths));
-  });
+  app.get(
+    '/metrics',
+    { schema, config: { role: null, rateLimit: false }, logLevel: 'warn' },
+    async (_request, reply) => {
+      const depths = await app.jobs.depths().catch(() => null);
+      return reply.type(app.metrics.contentType).send(await app.metrics.render(depths));
+    },
+  );
 };
 
 export const metricsRoute = fp(route, {

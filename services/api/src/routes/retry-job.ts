@@ -2,6 +2,8 @@ import { AppError, Job, type ObjectStores } from '@headstart/contracts';
 import { refuseUnended } from '@headstart/queue';
 import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import type { Caller } from '../callers/caller.js';
+import { checkUri } from '../callers/uris.js';
 import type { ApiConfig } from '../config.js';
 import { IdempotencyHeaders, JobParams, NoQuery } from '../http/common.js';
 import { problemResponses } from '../http/problem-responses.js';
@@ -38,7 +40,8 @@ const schema = {
 const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> = async (app, options) => {
   app.post('/jobs/:id/retry', { schema }, async (request, reply) => {
     const { id } = request.params;
-    const prepare = async () => retryOf(await app.findOwnJob(request, id), options);
+    const prepare = async () =>
+      retryOf(await app.findOwnJob(request, id), { ...options, caller: request.caller });
     const job = await submitOnce(app, request, { retryOf: id }, prepare);
     return reply.code(202).header('location', `/jobs/${job.id}`).type('application/json').send(job);
   });
@@ -47,7 +50,7 @@ const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> 
 /** The old job's request and plan, whose classes and earlier job's model are known already. */
 function retryOf(
   { job, record }: FoundJob,
-  options: { config: ApiConfig; stores: ObjectStores },
+  context: { config: ApiConfig; stores: ObjectStores; caller: Caller },
 ): Submission {
   refuseUnended(job);
   if (job.status === 'succeeded')
@@ -55,11 +58,12 @@ function retryOf(
       details: { status: job.status },
     });
   const { request, plan, jobModelUri } = record.data;
+  if (jobModelUri !== null) checkUri('model.weights', jobModelUri, context.caller, context.config);
   return {
     request,
     plan,
     jobModelUri,
-    outputBaseUri: checkLocations(request, options),
+    outputBaseUri: checkLocations(request, context),
     retryOf: job.id,
   };
 }

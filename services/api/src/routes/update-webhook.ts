@@ -31,7 +31,7 @@ const schema = {
 };
 
 const route: FastifyPluginAsyncZod<{ urlGuard: UrlGuard }> = async (app, { urlGuard }) => {
-  app.patch('/webhooks/:id', { schema }, async (request, reply) => {
+  app.patch('/webhooks/:id', { schema, config: { role: 'admin' } }, async (request, reply) => {
     const { body, params } = request;
     if (body.url !== undefined) urlGuard.check(new URL(body.url));
     return reply.type('application/json').send(await app.ownWebhooks(request).update(params.id, body));
