@@ -1,4 +1,5 @@
 import { Problem } from '@headstart/contracts';
+import { once } from 'node:events';
 import { type AddressInfo, connect } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
@@ -71,4 +72,22 @@ it('a request has ten seconds to arrive, whether it stalls or dribbles', async (
     expect(sent.ms).toBeGreaterThan(9_900);
     expect(sent.ms).toBeLessThan(13_000);
   }
+});
+
+it('a request that comes on an open connection while the API closes is answered like any other', async () => {
+  const own = await startApi(inject('redisUrl'));
+  await own.app.listen({ host: '127.0.0.1', port: 0 });
+  const socket = connect((own.app.server.address() as AddressInfo).port, '127.0.0.1');
+  const begun = once(own.app.server, 'request');
+  socket.write(
+    'POST /jobs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{',
+  );
+  await begun;
+  const closed = own.close();
+  socket.write('}GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n');
+  const [, refused = '', second = ''] = (await text(socket)).split('HTTP/1.1 ');
+  expect(refused).toMatch(/^400 Bad Request\r\n/);
+  expect(second).toMatch(/^200 OK\r\n/);
+  expect(second.toLowerCase()).toContain('\r\nconnection: close\r\n');
+  await closed;
 });

@@ -54,6 +54,8 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
     logController: new LogController({ requestIdLogLabel: 'requestId' }),
     genReqId: chooseRequestId,
     clientErrorHandler: answerClientError,
+    // Fastify's own 503 is no problem+json. What still comes in on an open connection is answered, and the connection closed behind it.
+    return503OnClosing: false,
     frameworkErrors: (error, request, reply) => sendProblem(error, request, reply),
   });
   await app.register(requestIdPlugin);
