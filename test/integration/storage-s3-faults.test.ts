@@ -117,6 +117,14 @@ test.each<[string, Fault['to']]>([
   }
 });
 
+test('a refusal without a body says its status', async () => {
+  const { faulty, store } = await openFaulty();
+  faulty.answerWith({ status: 403, code: 'InvalidAccessKeyId' });
+  const error = await failureOf(() => store.stat('x'));
+  expect(error).toMatchObject({ code: 'storage_forbidden', retryable: false });
+  expect(error.message).toContain('(status 403)');
+});
+
 test('an upload whose part is refused every time leaves no parts behind', async () => {
   const { faulty, store } = await openFaulty();
   const uploadsBefore = await hasUploads();

@@ -34,7 +34,11 @@ export function s3Error(error: unknown, uri: string): AppError {
   if (known.code !== 'internal_error' || error === known) return known;
   const { name = '', message = '', code = '' } = error as SdkError;
   const status = s3Status(error);
-  const said = [name, message || code].filter((part) => part !== '').join(': ');
+  // The answer to a HEAD has no body that could say more, which the SDK calls "Unknown: UnknownError".
+  const said =
+    name === 'Unknown' && status !== undefined
+      ? `status ${status}`
+      : [name, message || code].filter((part) => part !== '').join(': ');
   const as = (appCode: ErrorCode, text: string, retryable?: boolean) =>
     new AppError(appCode, text, { cause: error, ...(retryable !== undefined && { retryable }) });
 
