@@ -18,7 +18,12 @@ it("a job of which too much was refused fails before it trains, and leaves the r
   const strict = await deployment.startWorker();
   const refused = await deployment.post();
   const failed = await deployment.waitFor(refused.id, hasEnded);
-  expect(failed).toMatchObject({ status: 'failed', phase: 'dataset', error: { code: 'dataset_invalid' } });
+  expect(failed).toMatchObject({
+    status: 'failed',
+    attempts: 1,
+    phase: 'dataset',
+    error: { code: 'dataset_invalid' },
+  });
   const file = fileURLToPath(failed.artifacts?.files['report'] ?? '');
   const report = DatasetReport.parse(JSON.parse(await readFile(file, 'utf8')));
   expect(report.refused.map(({ path }) => path)).toEqual(Object.keys(bad));

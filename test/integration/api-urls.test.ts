@@ -12,6 +12,22 @@ afterAll(() => api.close());
 
 const small = () => ({ datasetUri, scenario: 'small-similar' });
 
+describe('a URL of another kind', () => {
+  it.each(['file:///etc/passwd', 'ftp://example.com/x.zip', 'gopher://example.com/x.zip', 'data:,x.zip'])(
+    'is refused with the field that has it: %s',
+    async (url) => {
+      for (const [field, body] of [
+        ['webhook.url', { webhook: { url } }],
+        ['datasetUri', { datasetUri: url.replace('file:', 'http:') }],
+        ['model.weights', { model: { weights: url.replace('file:', 'http:') } }],
+      ] as const) {
+        const answer = await api.post({ ...small(), ...body });
+        expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request', errors: [{ field }] } });
+      }
+    },
+  );
+});
+
 describe('a URL that leads inside', () => {
   const inside = [
     '127.0.0.1',

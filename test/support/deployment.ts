@@ -20,6 +20,8 @@ export interface Deployment {
   folder: string;
   /** Starts another worker; each has a work folder of its own. */
   startWorker(env?: Record<string, string>): Promise<Service>;
+  /** Starts one more API. */
+  startApi(env?: Record<string, string>): Promise<ApiService>;
   /** Starts the API anew, on another port. */
   restartApi(): Promise<void>;
   /** Posts the small job below, changed as the test needs it. */
@@ -30,7 +32,11 @@ export interface Deployment {
   end(): Promise<void>;
 }
 
-export async function startDeployment(redisUrl: string): Promise<Deployment> {
+/** @param env more settings, of the API and of every worker. */
+export async function startDeployment(
+  redisUrl: string,
+  env: Record<string, string> = {},
+): Promise<Deployment> {
   const folder = await mkdtemp(join(tmpdir(), 'headstart-e2e-'));
   await drawTwoClasses(join(folder, 'pictures'));
   const queuePrefix = `test-${randomUUID()}`;
@@ -40,9 +46,11 @@ export async function startDeployment(redisUrl: string): Promise<Deployment> {
     FILE_ROOTS: folder,
     ALLOWED_NETWORKS: LOOPBACK.join(),
     WEBHOOK_SECRET,
+    ...env,
   };
   const outputUri = pathToFileURL(join(folder, 'output')).href;
-  const openApi = () => startApi({ ...common, OUTPUT_URI: outputUri });
+  const openApi = (own: Record<string, string> = {}) =>
+    startApi({ ...common, OUTPUT_URI: outputUri, ...own });
   let workers = 0;
   const api = await openApi();
 
@@ -51,7 +59,7 @@ export async function startDeployment(redisUrl: string): Promise<Deployment> {
     client: new HeadstartClient(api.url),
     queuePrefix,
     folder,
-    startWorker(env = {}) {
+    startWorker(own = {}) {
       const workDir = join(folder, `work-${++workers}`);
       return startWorker({
         ...common,
@@ -62,21 +70,15 @@ export async function startDeployment(redisUrl: string): Promise<Deployment> {
         STALLED_INTERVAL_MS: '1000',
         SHUTDOWN_GRACE_SECONDS: '60',
         WEBHOOK_RETRY_DELAYS_SECONDS: '1,1,1',
-        ...env,
+        ...own,
       });
     },
+    startApi: openApi,
     async restartApi() {
       deployment.api = await openApi();
       deployment.client = new HeadstartClient(deployment.api.url);
     },
-    post: (change = {}) =>
-      deployment.client.createJob({
-        datasetUri: pathToFileURL(join(folder, 'pictures/')).href,
-        scenario: 'small-different',
-        ...change,
-        model: { weights: 'random', inputSize: 32, featureLayer: 'block1_pool', ...change.model },
-        training: { epochs: 3, batchSize: 8, seed: 1, ...change.training },
-      }),
+    post: (change = {}) => deployment.client.createJob(smallJob(deployment, change)),
     async waitFor(id, matches, timeoutMs = 120_000) {
       let last: Job | null = null;
       const ask = async () => {
@@ -93,6 +95,20 @@ export async function startDeployment(redisUrl: string): Promise<Deployment> {
     },
   };
   return deployment;
+}
+
+/** A job on the two classes below, random weights and pictures of 32 px: seconds, most of them a process's start. */
+export function smallJob(
+  { folder }: Pick<Deployment, 'folder'>,
+  change: Partial<JobRequestInput> = {},
+): JobRequestInput {
+  return {
+    datasetUri: pathToFileURL(join(folder, 'pictures/')).href,
+    scenario: 'small-different',
+    ...change,
+    model: { weights: 'random', inputSize: 32, featureLayer: 'block1_pool', ...change.model },
+    training: { epochs: 3, batchSize: 8, seed: 1, ...change.training },
+  };
 }
 
 export const hasEnded = ({ status }: Job) => !['queued', 'running'].includes(status);
