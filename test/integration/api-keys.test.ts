@@ -111,6 +111,8 @@ describe('with a key', () => {
       ['read', 'GET', `/jobs/${id}/logs`],
       ['read', 'GET', `/jobs/${id}/artifacts`],
       ['read', 'GET', `/jobs/${id}/artifacts/job.json`],
+      ['read', 'GET', `/jobs/${id}/deliveries`],
+      ['submit', 'POST', `/jobs/${id}/deliveries/a/replay`],
       ['submit', 'POST', '/jobs'],
       ['submit', 'POST', '/jobs?dryRun=true'],
       ['submit', 'POST', `/jobs/${id}/cancel`],
@@ -122,6 +124,8 @@ describe('with a key', () => {
       ['admin', 'GET', '/webhooks/a'],
       ['admin', 'PATCH', '/webhooks/a'],
       ['admin', 'DELETE', '/webhooks/a'],
+      ['admin', 'GET', '/webhooks/a/deliveries'],
+      ['admin', 'POST', '/webhooks/a/deliveries/b/replay'],
     ] as const)
       for (const role of ROLES) {
         const { key } = await makeHolder(api, { tenant: 'birds', role });

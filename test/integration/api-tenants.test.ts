@@ -21,6 +21,8 @@ const ROUTES = [
   ['GET', '/logs?format=text'],
   ['GET', '/artifacts'],
   ['GET', '/artifacts/job.json'],
+  ['GET', '/deliveries'],
+  ['POST', '/deliveries/b/replay'],
 ] as const;
 
 let api: TestApi;

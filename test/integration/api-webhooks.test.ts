@@ -1,7 +1,14 @@
 import { decodeWebhookSecret, MAX_WEBHOOK_ENDPOINTS, WEBHOOK_EVENTS } from '@headstart/contracts';
-import { createEndpoint, listEndpoints } from '@headstart/queue';
+import {
+  createEndpoint,
+  listDeliveries,
+  listEndpoints,
+  recordDelivery,
+  updateEndpoint,
+} from '@headstart/queue';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { startApi, type TestApi } from '../support/api.js';
+import { makeFolders, startApi, type TestApi } from '../support/api.js';
 
 let api: TestApi;
 beforeEach(async () => {
@@ -10,6 +17,7 @@ beforeEach(async () => {
 });
 afterEach(() => api.close());
 
+const WEBHOOK_ID = '0b0e4f3c-5f0a-4c8e-9a52-5d1a3f0f6f6e_job_failed';
 const URL = 'https://example.com/hook';
 const create = (body: object = { url: URL }) => api.ask({ method: 'POST', url: '/webhooks', payload: body });
 const change = (id: unknown, body: object) =>
@@ -88,6 +96,20 @@ describe('a webhook', () => {
     expect(statuses.filter((status) => status === 409)).toHaveLength(4);
   });
 
+  it('that is disabled sends nothing again until it is enabled', async () => {
+    const { id } = (await create()).body;
+    const parts = api.queue;
+    await updateEndpoint(parts, 'default', String(id), () => ({ enabled: false, disabledReason: 'gone' }));
+    const replay = () =>
+      api.ask({ method: 'POST', url: `/webhooks/${String(id)}/deliveries/${WEBHOOK_ID}/replay` });
+    expect(await replay()).toMatchObject({ status: 409, body: { code: 'webhook_disabled' } });
+    expect((await change(id, { url: 'https://example.org/' })).body).toMatchObject({
+      disabledReason: 'gone',
+    });
+    expect((await change(id, { enabled: true })).body).toMatchObject({ enabled: true, disabledReason: null });
+    expect(await replay()).toMatchObject({ status: 404, body: { code: 'delivery_not_found' } });
+  });
+
   it("is not there for another tenant, and another tenant's not for it", async () => {
     const request = { url: URL, events: [...WEBHOOK_EVENTS], enabled: true };
     const { id } = await createEndpoint(api.queue, 'birds', request);
@@ -96,9 +118,70 @@ describe('a webhook', () => {
       await api.ask({ url }),
       await change(id, { enabled: false }),
       await api.ask({ method: 'DELETE', url }),
+      await api.ask({ url: `${url}/deliveries` }),
+      await api.ask({ method: 'POST', url: `${url}/deliveries/${WEBHOOK_ID}/replay` }),
     ])
       expect(answer).toMatchObject({ status: 404, body: { code: 'webhook_not_found' } });
     expect((await api.ask({ url: '/webhooks' })).body).toEqual({ webhooks: [] });
     expect(await listEndpoints(api.queue, 'birds')).toHaveLength(1);
+  });
+});
+
+describe('deliveries', () => {
+  const delivery = {
+    webhookId: WEBHOOK_ID,
+    event: 'job.failed',
+    jobId: WEBHOOK_ID.slice(0, 36),
+    url: URL,
+    at: '2026-01-01T00:00:00.000Z',
+    durationMs: 12,
+    result: 'given_up',
+    status: 500,
+    error: 'status',
+    nextAttemptAt: null,
+    isReplay: false,
+  } as const;
+
+  it('of a webhook are listed, newest first, in pages', async () => {
+    const { id } = (await create()).body;
+    const url = `/webhooks/${String(id)}/deliveries`;
+    expect((await api.ask({ url })).body).toEqual({ deliveries: [], nextCursor: null });
+    for (const status of [500, 501, 502])
+      await recordDelivery(api.queue, String(id), { ...delivery, status });
+    const first = await api.ask({ url: `${url}?limit=2` });
+    expect(first.body['deliveries']).toMatchObject([{ ...delivery, status: 502 }, { status: 501 }]);
+    const second = await api.ask({ url: `${url}?limit=2&cursor=${String(first.body['nextCursor'])}` });
+    expect(second.body).toMatchObject({ deliveries: [{ status: 500 }], nextCursor: null });
+    for (const query of ['limit=0', 'limit=101', 'cursor=x', 'page=2'])
+      expect((await api.ask({ url: `${url}?${query}` })).status).toBe(400);
+  });
+
+  it("of a job's own webhook are listed, replayed, and removed with the job", async () => {
+    const own = await startApi(inject('redisUrl'));
+    try {
+      const datasetUri = await makeFolders(join(own.root, 'flowers'), ['tulip', 'daisy']);
+      const posted = await own.post({ datasetUri, scenario: 'small-similar', webhook: { url: URL } });
+      const url = `/jobs/${String(posted.body['id'])}`;
+      await own.ask({ method: 'POST', url: `${url}/cancel` });
+      const [webhook] = await own.queue.webhooks.getJobs();
+      await recordDelivery(own.queue, String(posted.body['id']), {
+        ...delivery,
+        webhookId: webhook?.id ?? '',
+      });
+      const { body } = await own.ask({ url: `${url}/deliveries` });
+      expect(body['deliveries']).toMatchObject([{ webhookId: webhook?.id, status: 500 }]);
+      const replay = (id = '') => own.ask({ method: 'POST', url: `${url}/deliveries/${id}/replay` });
+      expect(await replay(webhook?.id)).toMatchObject({ status: 202, body: { webhookId: webhook?.id } });
+      expect(await replay(WEBHOOK_ID)).toMatchObject({ status: 404, body: { code: 'delivery_not_found' } });
+      const queued = await own.queue.webhooks.getJobs();
+      expect(queued.map(({ data }) => data)).toContainEqual({ ...webhook?.data, replayOf: webhook?.id });
+
+      expect((await own.ask({ method: 'DELETE', url })).status).toBe(204);
+      expect(await listDeliveries(own.queue, String(posted.body['id']), { limit: 1 })).toMatchObject({
+        deliveries: [],
+      });
+    } finally {
+      await own.close();
+    }
   });
 });

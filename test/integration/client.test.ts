@@ -85,8 +85,26 @@ describe('the client', () => {
     const changed = await client.updateWebhook(webhook.id, { events: ['job.failed'] });
     expect(changed).toMatchObject({ url: webhook.url, events: ['job.failed'] });
     expect(await client.getWebhook(webhook.id)).toEqual(changed);
+    expect(await client.listWebhookDeliveries(webhook.id, { limit: 1, cursor: '1-1' })).toEqual({
+      deliveries: [],
+      nextCursor: null,
+    });
     await client.deleteWebhook(webhook.id);
     await expect(client.getWebhook(webhook.id)).rejects.toMatchObject({ code: 'webhook_not_found' });
+  });
+
+  it('lists what was sent for a job, and has it sent again', async () => {
+    const { id } = await client.createJob({ ...request, webhook: { url: 'https://example.com/hook' } });
+    const webhook = await client.createWebhook({ url: 'https://example.com/hook' });
+    await client.cancelJob(id);
+    expect(await client.listJobDeliveries(id)).toEqual({ deliveries: [], nextCursor: null });
+    await client.replayJobDelivery(id, `${id}_job_canceled`);
+    await client.replayWebhookDelivery(webhook.id, `${id}_job_canceled_${webhook.id}`);
+    const queued = await api.queue.webhooks.getJobs();
+    expect(queued.filter(({ data }) => data.replayOf !== undefined)).toHaveLength(2);
+    await expect(client.replayJobDelivery(id, `${id}_job_failed`)).rejects.toMatchObject({
+      code: 'delivery_not_found',
+    });
   });
 
   it('throws the error that the service answered with', async () => {

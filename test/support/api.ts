@@ -141,7 +141,9 @@ async function expectDocumented(
   const { paths = {} } = await documentOnce();
   const template = path
     .replace(/^\/(jobs|webhooks)\/[^/]+/, '/$1/{id}')
-    .replace(/artifacts\/.+$/, 'artifacts/{path}');
+
+    .replace(/artifacts\/.+$/, 'artifacts/{path}')
+    .replace(/deliveries\/[^/]+/, 'deliveries/{webhookId}');
   const operation = paths[template]?.[method.toLowerCase() as 'get' | 'post' | 'patch' | 'delete'];
   const documented = operation?.responses?.[response.statusCode] as DocumentedResponse | undefined;
   expect(documented, `${method} ${template} -> ${response.statusCode}`).toBeDefined();

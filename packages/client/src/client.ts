@@ -10,6 +10,7 @@ import {
   type Plan,
   Problem,
   type Scenario,
+  type WebhookDeliveryList,
   type WebhookEndpoint,
   type WebhookEndpointChange,
   type WebhookEndpointList,
@@ -44,6 +45,12 @@ export interface JobFilter {
   scenario?: readonly Scenario[];
   /** Only jobs that have all of these entries. */
   metadata?: Readonly<Record<string, string>>;
+}
+
+export interface DeliveryPage {
+  limit?: number;
+  /** `nextCursor` of the page before. */
+  cursor?: string;
 }
 
 /** How long waitForJob bears a service that does not answer, for example while it is restarted. */
@@ -168,6 +175,37 @@ export class HeadstartClient {
   /** What the change leaves out stays as it is. */
   updateWebhook(id: string, change: WebhookEndpointChange): Promise<WebhookEndpoint> {
     return this.#send<WebhookEndpoint>('PATCH', `/webhooks/${encodeURIComponent(id)}`, { body: change });
+  }
+
+  /** One page of the tries to send something to a webhook, newest first. */
+  listWebhookDeliveries(id: string, page: DeliveryPage = {}): Promise<WebhookDeliveryList> {
+    return this.#listDeliveries(`/webhooks/${encodeURIComponent(id)}`, page);
+  }
+
+  /** The same of a job's own webhook. */
+  listJobDeliveries(id: string, page: DeliveryPage = {}): Promise<WebhookDeliveryList> {
+    return this.#listDeliveries(`/jobs/${encodeURIComponent(id)}`, page);
+  }
+
+  /** Has an event sent to a webhook once more. @param webhookId of the event, from a delivery. */
+  async replayWebhookDelivery(id: string, webhookId: string): Promise<void> {
+    await this.#replay(`/webhooks/${encodeURIComponent(id)}`, webhookId);
+  }
+
+  /** The same for a job's own webhook. */
+  async replayJobDelivery(id: string, webhookId: string): Promise<void> {
+    await this.#replay(`/jobs/${encodeURIComponent(id)}`, webhookId);
+  }
+
+  #listDeliveries(path: string, { limit, cursor }: DeliveryPage): Promise<WebhookDeliveryList> {
+    const query = new URLSearchParams();
+    if (limit !== undefined) query.set('limit', String(limit));
+    if (cursor !== undefined) query.set('cursor', cursor);
+    return this.#send<WebhookDeliveryList>('GET', `${path}/deliveries?${query.toString()}`);
+  }
+
+  async #replay(path: string, webhookId: string): Promise<void> {
+    await this.#send('POST', `${path}/deliveries/${encodeURIComponent(webhookId)}/replay`);
   }
 
   async deleteWebhook(id: string): Promise<void> {

@@ -1,5 +1,6 @@
 export {
   type ClientOptions,
+  type DeliveryPage,
   HeadstartClient,
   type JobFilter,
   type SubmitOptions,

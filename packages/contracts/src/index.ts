@@ -14,5 +14,6 @@ export * from './prefix.js';
 export * from './tenant.js';
 export * from './uri.js';
 export * from './validation.js';
+export * from './webhook-delivery.js';
 export * from './webhook-endpoint.js';
 export * from './webhook.js';

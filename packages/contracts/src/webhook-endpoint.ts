@@ -39,6 +39,10 @@ export const WebhookEndpoint = z
     url: Url,
     events: Events,
     enabled: Enabled,
+    disabledReason: z.enum(['gone']).nullable().meta({
+      description:
+        '`gone`: its receiver answered 410, which disables it; null where it is enabled, or a client has disabled it.',
+    }),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),
   })

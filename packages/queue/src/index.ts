@@ -3,6 +3,7 @@ export * from './api-keys.js';
 export * from './cancel-job.js';
 export * from './command-channel.js';
 export * from './config.js';
+export * from './deliveries.js';
 export * from './ending.js';
 export * from './events.js';
 export * from './failure.js';

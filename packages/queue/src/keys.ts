@@ -34,6 +34,11 @@ export function endpointsKey(prefix: string, tenant: string): string {
   return `${prefix}:webhook-endpoints:${tenant}`;
 }
 
+/** Stream of the tries to send something to an endpoint, or to a job's own webhook. */
+export function deliveriesKey(prefix: string, receiverId: string): string {
+  return `${prefix}:deliveries:${receiverId}`;
+}
+
 /** The stream of what happened to a job, and the channel that says when there is more. */
 export function eventsKey(prefix: string, id: string): string {
   return `${prefix}:events:${id}`;

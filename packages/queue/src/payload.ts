@@ -84,6 +84,8 @@ export type WebhookReceiver = { url: string } | { endpoint: { tenant: string; id
 export type WebhookPayload = WebhookReceiver & {
   version: typeof PAYLOAD_VERSION;
   event: WebhookEvent;
+  /** Of a replay: the `webhook-id` that it has too. */
+  replayOf?: string;
 };
 
 /** BullMQ's record of a job. */

@@ -1,5 +1,5 @@
 import { AppError, ENDED_STATUSES, type Job } from '@headstart/contracts';
-import { eventsKey, indexKey, memberOf } from './keys.js';
+import { deliveriesKey, eventsKey, indexKey, memberOf } from './keys.js';
 import type { QueueParts } from './parts.js';
 import { type JobRecord, tenantOf } from './payload.js';
 import { toJob } from './to-job.js';
@@ -17,7 +17,7 @@ export function refuseUnended({ id, status }: Job): void {
 }
 
 /**
- * Removes an ended job from the queue and from the index, with its events. A job that is gone already is no error.
+ * Removes an ended job from the queue and from the index, with its events and deliveries. A job that is gone already is no error.
  * @throws AppError('job_not_ended') also while a worker holds a job that was canceled just before it got it.
  */
 export async function removeJob({ redis, prefix, jobs }: QueueParts, record: JobRecord): Promise<void> {
@@ -26,6 +26,6 @@ export async function removeJob({ redis, prefix, jobs }: QueueParts, record: Job
   // 0: a worker holds its lock.
   if ((await jobs.remove(id)) === 0 && (await jobs.getJobState(id)) === 'active')
     throw new AppError('job_not_ended', `A worker is about to drop job ${id}. Try again in a few seconds.`);
-  await redis.del(eventsKey(prefix, id));
+  await redis.del(eventsKey(prefix, id), deliveriesKey(prefix, id));
   await redis.zrem(indexKey(prefix, tenantOf(record.data)), memberOf(record.timestamp, id));
 }

@@ -3,10 +3,9 @@ import {
   AppError,
   MAX_WEBHOOK_ENDPOINTS,
   type WebhookEndpoint,
-  type WebhookEndpointChange,
   type WebhookEndpointRequest,
 } from '@headstart/contracts';
-import { endpointsKey } from './keys.js';
+import { deliveriesKey, endpointsKey } from './keys.js';
 import type { QueueParts } from './parts.js';
 
 /**
@@ -38,6 +37,7 @@ export async function createEndpoint(
   const endpoint: StoredEndpoint = {
     id: randomUUID(),
     ...request,
+    disabledReason: null,
     createdAt: now,
     updatedAt: now,
     secret: newSecret(),
@@ -77,26 +77,27 @@ export async function getEndpoint(parts: Parts, tenant: string, id: string): Pro
   throw webhookNotFound(id);
 }
 
-/** @returns the endpoint as it is now. @throws AppError('webhook_not_found') */
+/** @param change called with the endpoint as it is. @returns the endpoint as it is then. @throws AppError('webhook_not_found') */
 export async function updateEndpoint(
   { redis, prefix }: Parts,
   tenant: string,
   id: string,
-  change: WebhookEndpointChange,
+  change: (endpoint: StoredEndpoint) => Partial<StoredEndpoint>,
 ): Promise<StoredEndpoint> {
   const key = endpointsKey(prefix, tenant);
   for (;;) {
     const before = await redis.hget(key, id);
     if (before === null) throw webhookNotFound(id);
     const endpoint = JSON.parse(before) as StoredEndpoint;
-    const after: StoredEndpoint = { ...endpoint, ...change, updatedAt: new Date().toISOString() };
+    const after: StoredEndpoint = { ...endpoint, ...change(endpoint), updatedAt: new Date().toISOString() };
     if ((await redis.eval(SWAP, 1, key, id, before, JSON.stringify(after))) === 1) return after;
   }
 }
 
-/** What is queued for it is dropped when its turn comes. @throws AppError('webhook_not_found') */
+/** Its log goes with it; what is queued for it is dropped when its turn comes. @throws AppError('webhook_not_found') */
 export async function removeEndpoint({ redis, prefix }: Parts, tenant: string, id: string): Promise<void> {
   if ((await redis.hdel(endpointsKey(prefix, tenant), id)) === 0) throw webhookNotFound(id);
+  await redis.del(deliveriesKey(prefix, id));
 }
 
 /** 32 bytes: as long as the hash that is made with them. */

@@ -1,7 +1,8 @@
-import { type Job, WebhookEvent, type WebhookEventType } from '@headstart/contracts';
+import { randomUUID } from 'node:crypto';
+import { AppError, type Job, WebhookEvent, type WebhookEventType } from '@headstart/contracts';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { SECONDS_PER_DAY } from './job-queue.js';
+import { DELIVERIES_KEPT_SECONDS } from './deliveries.js';
 import type { QueueParts } from './parts.js';
 import { PAYLOAD_VERSION, type WebhookPayload, type WebhookReceiver, type WebhookRecord } from './payload.js';
 import { listEndpoints } from './webhook-endpoints.js';
@@ -20,8 +21,8 @@ export function createWebhookQueue(redis: Redis, prefix: string): Queue<WebhookP
       attempts: 1000,
       backoff: { type: WEBHOOK_BACKOFF },
       // As long as the longest that a job is kept, since the id of a webhook that is kept stops a second one.
-      removeOnComplete: { age: 30 * SECONDS_PER_DAY },
-      removeOnFail: { age: 30 * SECONDS_PER_DAY },
+      removeOnComplete: { age: DELIVERIES_KEPT_SECONDS },
+      removeOnFail: { age: DELIVERIES_KEPT_SECONDS },
     },
   });
   // See createJobQueue.
@@ -38,6 +39,34 @@ export function webhookId(jobId: string, type: WebhookEventType, receiverId: str
   const event = `${jobId}_${type.replaceAll('.', '_')}`;
   return receiverId === null ? event : `${event}_${receiverId}`;
 }
+
+/** Whose log a webhook's tries are in: the endpoint's, or that of the job whose own webhook it is. */
+export function receiverIdOf(payload: WebhookPayload): string {
+  return 'endpoint' in payload ? payload.endpoint.id : payload.event.data.id;
+}
+
+/**
+ * Queues an event that was queued before for one more try, under the same `webhook-id`.
+ * @param receiverId see `receiverIdOf`. @throws AppError('delivery_not_found') where that receiver has no such event, or has it no longer.
+ */
+export async function replayWebhook(
+  queue: Queue<WebhookPayload>,
+  receiverId: string,
+  id: string,
+): Promise<void> {
+  const record = WEBHOOK_ID.test(id) ? await queue.getJob(id) : undefined;
+  if (!record || receiverIdOf(record.data) !== receiverId)
+    throw new AppError(
+      'delivery_not_found',
+      `No event with the webhook id "${id}" was sent there in the last 30 days.`,
+    );
+  const replay: WebhookPayload = { ...record.data, replayOf: id };
+  const once = { attempts: 1, removeOnComplete: true, removeOnFail: true };
+  await queue.add('send', replay, { ...once, jobId: `${id}_replay_${randomUUID()}` });
+}
+
+/** BullMQ looks ids up among its own keys. */
+const WEBHOOK_ID = /^[0-9a-f-]{36}_job_[a-z]+(_[0-9a-f-]{36})?$/;
 
 /** Queues a webhook, once for each job, type of event and receiver. */
 export function addWebhook(queue: Queue<WebhookPayload>, payload: WebhookPayload): Promise<WebhookRecord> {

@@ -29,10 +29,14 @@ import { getWebhookRoute } from './routes/get-webhook.js';
 import { healthzRoute } from './routes/healthz.js';
 import { jobEventsRoute } from './routes/job-events.js';
 import { listArtifactsRoute } from './routes/list-artifacts.js';
+import { listJobDeliveriesRoute } from './routes/list-job-deliveries.js';
 import { listJobsRoute } from './routes/list-jobs.js';
+import { listWebhookDeliveriesRoute } from './routes/list-webhook-deliveries.js';
 import { listWebhooksRoute } from './routes/list-webhooks.js';
 import { metricsRoute } from './routes/metrics.js';
 import { readyzRoute } from './routes/readyz.js';
+import { replayJobDeliveryRoute } from './routes/replay-job-delivery.js';
+import { replayWebhookDeliveryRoute } from './routes/replay-webhook-delivery.js';
 import { retryJobRoute } from './routes/retry-job.js';
 import { updateWebhookRoute } from './routes/update-webhook.js';
 
@@ -82,6 +86,8 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(getLogsRoute);
   await app.register(listArtifactsRoute, { stores: deps.stores });
   await app.register(getArtifactRoute, { stores: deps.stores });
+  await app.register(listJobDeliveriesRoute);
+  await app.register(replayJobDeliveryRoute);
 
   const urlGuard = createUrlGuard(config.storage.allowedNetworks);
   await app.register(createWebhookRoute, { urlGuard });
@@ -89,6 +95,8 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(getWebhookRoute);
   await app.register(updateWebhookRoute, { urlGuard });
   await app.register(deleteWebhookRoute);
+  await app.register(listWebhookDeliveriesRoute);
+  await app.register(replayWebhookDeliveryRoute);
 
   await app.register(healthzRoute);
   await app.register(readyzRoute);

@@ -51,18 +51,22 @@ describe('openapi.yaml', () => {
       'GET /jobs/{id}',
       'GET /jobs/{id}/artifacts',
       'GET /jobs/{id}/artifacts/{path}',
+      'GET /jobs/{id}/deliveries',
       'GET /jobs/{id}/events',
       'GET /jobs/{id}/logs',
       'GET /metrics',
       'GET /readyz',
       'GET /webhooks',
       'GET /webhooks/{id}',
+      'GET /webhooks/{id}/deliveries',
       'PATCH /webhooks/{id}',
       'POST /jobs',
       'POST /jobs/{id}/cancel',
+      'POST /jobs/{id}/deliveries/{webhookId}/replay',
       'POST /jobs/{id}/finish',
       'POST /jobs/{id}/retry',
       'POST /webhooks',
+      'POST /webhooks/{id}/deliveries/{webhookId}/replay',
     ]);
     for (const code of Object.keys(ERRORS)) expect(document.info.description).toContain(`| \`${code}\` |`);
     expect(Object.keys(document.webhooks ?? {})).toEqual([...WEBHOOK_EVENTS]);

@@ -17,6 +17,14 @@ export const WebhookParams = z.object({
   }),
 });
 
+/** To add to the parameters of what an event was sent to. */
+export const DeliveryParams = z.object({
+  webhookId: z.string().meta({
+    description: 'The event, by its header `webhook-id`.',
+    examples: ['0b0e4f3c-5f0a-4c8e-9a52-5d1a3f0f6f6e_job_failed'],
+  }),
+});
+
 export const IDEMPOTENCY_KEY = 'idempotency-key';
 
 /** Headers of a route that makes a job; others are let through, as every client sends some. */

@@ -66,8 +66,8 @@ function operationsOf(document: Document): OpenAPIV3_1.OperationObject[] {
   );
 }
 
-/** What an answer with that status has made, and says where it is. */
-const MADE: Record<string, string> = { 201: 'webhook', 202: 'job' };
+/** What an operation makes, and says where it is. */
+const MADE: Record<string, string> = { createJob: 'job', retryJob: 'job', createWebhook: 'webhook' };
 
 function describeHeaders(document: Document): void {
   const requestId = { description: 'Id of the request, for the logs.', schema: { type: 'string' } } as const;
@@ -92,8 +92,8 @@ function describeHeaders(document: Document): void {
         };
       if (status === '307')
         response.headers.location = { description: 'Link to the file.', schema: { type: 'string' } };
-      const made = MADE[status];
-      if (!made) continue;
+      const made = MADE[operation.operationId ?? ''];
+      if (!made || (status !== '201' && status !== '202')) continue;
       response.headers.location = {
         description: `Path of the ${made}.`,
         schema: { type: 'string' },

@@ -1,9 +1,17 @@
-import type { WebhookEndpointChange, WebhookEndpointRequest } from '@headstart/contracts';
+import {
+  AppError,
+  type DeliveryQuery,
+  type WebhookDeliveryList,
+  type WebhookEndpointChange,
+  type WebhookEndpointRequest,
+} from '@headstart/contracts';
 import {
   createEndpoint,
   getEndpoint,
+  listDeliveries,
   listEndpoints,
   removeEndpoint,
+  replayWebhook,
   type StoredEndpoint,
   updateEndpoint,
 } from '@headstart/queue';
@@ -19,6 +27,9 @@ export interface OwnWebhooks {
   get(id: string): Promise<StoredEndpoint>;
   update(id: string, change: WebhookEndpointChange): Promise<StoredEndpoint>;
   remove(id: string): Promise<void>;
+  deliveries(id: string, query: DeliveryQuery): Promise<WebhookDeliveryList>;
+  /** @throws AppError('webhook_disabled'), AppError('delivery_not_found') */
+  replay(id: string, webhookId: string): Promise<void>;
 }
 
 declare module 'fastify' {
@@ -34,8 +45,25 @@ export const ownWebhooksPlugin = fp(
       create: (request) => app.askQueue((parts) => createEndpoint(parts, tenant, request)),
       list: () => app.askQueue((parts) => listEndpoints(parts, tenant)),
       get: (id) => app.askQueue((parts) => getEndpoint(parts, tenant, id)),
-      update: (id, change) => app.askQueue((parts) => updateEndpoint(parts, tenant, id, change)),
+      update: (id, change) =>
+        app.askQueue((parts) =>
+          updateEndpoint(parts, tenant, id, () => ({
+            ...change,
+            ...(change.enabled !== undefined && { disabledReason: null }),
+          })),
+        ),
       remove: (id) => app.askQueue((parts) => removeEndpoint(parts, tenant, id)),
+      deliveries: (id, query) =>
+        app.askQueue(async (parts) => {
+          await getEndpoint(parts, tenant, id);
+          return listDeliveries(parts, id, query);
+        }),
+      replay: (id, webhookId) =>
+        app.askQueue(async (parts) => {
+          if (!(await getEndpoint(parts, tenant, id)).enabled)
+            throw new AppError('webhook_disabled', `Webhook ${id} is disabled. Enable it, then replay.`);
+          await replayWebhook(parts.webhooks, id, webhookId);
+        }),
     }));
   },
   { name: 'own-webhooks', dependencies: ['callers', 'queue'] },

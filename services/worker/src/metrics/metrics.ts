@@ -1,8 +1,5 @@
-import type { ErrorCode, FeatureUse, Phase, Progress } from '@headstart/contracts';
+import type { DeliveryResult, ErrorCode, FeatureUse, Phase, Progress } from '@headstart/contracts';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
-
-/** A webhook that was not delivered `failed`, and is sent again, or was `given_up`. */
-export type DeliveryResult = 'delivered' | 'failed' | 'given_up';
 
 export interface WorkerMetrics {
   registry: Registry;

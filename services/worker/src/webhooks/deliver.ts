@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { AppError, type WebhookEvent } from '@headstart/contracts';
+import { AppError, type DeliveryError, type WebhookEvent } from '@headstart/contracts';
 import type { UrlGuard } from '@headstart/storage';
 import { parseRetryAfterMs } from './schedule.js';
 import { signedHeaders } from './signature.js';
@@ -15,23 +15,37 @@ export interface DeliveryOptions {
   guard: UrlGuard;
 }
 
+export interface DeliveryFailedOptions {
+  status?: number;
+  retryAfterMs?: number | null;
+  isFinal?: boolean;
+  cause?: unknown;
+}
+
 /** One try to deliver a webhook failed. */
 export class DeliveryFailed extends Error {
   override name = 'DeliveryFailed';
+  readonly error: DeliveryError;
+  /** Of the answer; null where none came. */
+  readonly status: number | null;
   /** What the receiver asked for with Retry-After. */
   readonly retryAfterMs: number | null;
-  /** True where the receiver said that it is gone for good. */
-  readonly isGone: boolean;
+  /** True where no other try would help. */
+  readonly isFinal: boolean;
+  /** When the next try is due, from the end of this one; null: there is none. */
+  nextDelayMs: number | null = null;
 
-  constructor(
-    message: string,
-    options: { retryAfterMs?: number | null; isGone?: boolean; cause?: unknown } = {},
-  ) {
+  constructor(error: DeliveryError, message: string, options: DeliveryFailedOptions = {}) {
     super(message, { cause: options.cause });
+    this.error = error;
+    this.status = options.status ?? null;
     this.retryAfterMs = options.retryAfterMs ?? null;
-    this.isGone = options.isGone ?? false;
+    this.isFinal = options.isFinal ?? false;
   }
 }
+
+/** The answer of a receiver that is gone for good. */
+export const GONE = 410;
 
 /**
  * Tries once to deliver a webhook. Redirects are not followed: one could lead anywhere.
@@ -54,11 +68,11 @@ export async function deliver(
   };
   const { statusCode: status = 0, headers: answered } = await post(guard, url, headers, body, timeoutMs);
   if (status >= 200 && status < 300) return status;
-  if (status === 410)
-    throw new DeliveryFailed('The receiver answered 410: it is gone for good.', { isGone: true });
   const waits = status === 429 || status === 503;
-  throw new DeliveryFailed(`The receiver answered ${status}.`, {
+  throw new DeliveryFailed('status', `The receiver answered ${status}.`, {
+    status,
     retryAfterMs: waits ? parseRetryAfterMs(answered['retry-after'] ?? null, now) : null,
+    isFinal: status === GONE,
   });
 }
 
@@ -79,13 +93,19 @@ function post(
     outgoing.on('error', reject);
     outgoing.end(body);
   }).catch((cause: unknown) => {
-    const reason = signal.aborted ? `not within ${timeoutMs / 1000} s` : reasonOf(cause);
-    const message = cause instanceof AppError ? cause.message : `The receiver did not answer: ${reason}`;
-    throw new DeliveryFailed(message, { cause });
+    if (cause instanceof AppError) throw new DeliveryFailed('address', cause.message, { cause });
+    const { message, code = '' } = cause as NodeJS.ErrnoException;
+    const reason = signal.aborted
+      ? `not within ${timeoutMs / 1000} s`
+      : message || code || 'the connection failed';
+    const error = signal.aborted ? 'timeout' : classify(code);
+    throw new DeliveryFailed(error, `The receiver did not answer: ${reason}`, { cause });
   });
 }
 
-function reasonOf(error: unknown): string {
-  const { message, code } = error as NodeJS.ErrnoException;
-  return message || code || 'the connection failed';
+/** @param code Node's, of the system, of its resolver or of OpenSSL. */
+function classify(code: string): DeliveryError {
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'dns';
+  if (/^(ERR_TLS|ERR_SSL|CERT_|UNABLE_TO_|EPROTO$)|SELF_SIGNED|_CERT/.test(code)) return 'tls';
+  return 'connection';
 }

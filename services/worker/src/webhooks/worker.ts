@@ -7,20 +7,30 @@
  *   sent       POST, JSON `{ type, timestamp, data }`, `webhook-id` (the same over all tries), `webhook-timestamp` (of
  *              this try), `webhook-signature: v1,` base64(HMAC-SHA256(secret, `{id}.{timestamp}.{body}`))
  *   delivered  any 2xx
- *   gone       410, or the endpoint was removed or disabled: never tried again
+ *   gone       410, which disables an endpoint, or the endpoint was removed or disabled before: never tried again
  *   failed     anything else, redirects included, and no answer within the time limit: tried again by the schedule, and
  *              after 429 and 503 not before Retry-After; given up when the schedule is used up
  *
- * A webhook may arrive more than once (the answer of a try that worked can be lost): receivers drop known ids.
+ * Each try, with how it ended, goes into the log of its receiver. A webhook may arrive more than once (the answer of a try that
+ * worked can be lost): receivers drop known ids.
  */
-import { findEndpoint, WEBHOOKS_QUEUE, type WebhookPayload } from '@headstart/queue';
+import { AppError, type DeliveryResult, printableUri } from '@headstart/contracts';
+import {
+  findEndpoint,
+  receiverIdOf,
+  recordDelivery,
+  updateEndpoint,
+  WEBHOOKS_QUEUE,
+  type WebhookPayload,
+  type WebhookRecord,
+} from '@headstart/queue';
 import type { UrlGuard } from '@headstart/storage';
 import { UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { WebhookConfig } from '../config.js';
 import { leaveNewerPayload } from '../supervisor/payload-version.js';
-import { deliver, DeliveryFailed, type Destination } from './deliver.js';
+import { deliver, DeliveryFailed, type Destination, GONE } from './deliver.js';
 import { retryDelayMs } from './schedule.js';
 
 const CONCURRENCY = 20;
@@ -37,21 +47,12 @@ export interface WebhookWorkerOptions extends WebhookConfig {
 
 /** Makes the worker; it takes nothing before `run()` is called. The caller closes it, and `redis` after it. */
 export function createWebhookWorker(options: WebhookWorkerOptions): Worker<WebhookPayload> {
-  const { redis, prefix, logger, retryDelaysSeconds } = options;
+  const { redis, prefix, logger } = options;
   const worker = new Worker<WebhookPayload>(
     WEBHOOKS_QUEUE,
     async (job, token) => {
       await leaveNewerPayload(job, token, logger);
-      const { id = '', data } = job;
-      const log = logger.child({ jobId: data.event.data.id, webhook: id, try: job.attemptsMade + 1 });
-      try {
-        const status = await deliver(id, data.event, await findDestination(data, options), options);
-        log.info({ status }, 'webhook delivered');
-      } catch (error) {
-        log.warn({ reason: error instanceof Error ? error.message : String(error) }, 'webhook not delivered');
-        if (error instanceof DeliveryFailed && error.isGone) throw new UnrecoverableError(error.message);
-        throw error;
-      }
+      await tryOnce(job, options);
     },
     {
       connection: redis,
@@ -61,10 +62,8 @@ export function createWebhookWorker(options: WebhookWorkerOptions): Worker<Webho
       // A worker that is lost on the way costs a try at most; it must not cost the webhook.
       maxStalledCount: 10,
       settings: {
-        backoffStrategy: (failures, _type, error) => {
-          const retryAfterMs = error instanceof DeliveryFailed ? error.retryAfterMs : null;
-          return retryDelayMs(failures, retryDelaysSeconds, retryAfterMs, Math.random()) ?? GIVE_UP;
-        },
+        backoffStrategy: (failures, _type, error) =>
+          (error instanceof DeliveryFailed ? error.nextDelayMs : delayMs(options, failures, null)) ?? GIVE_UP,
       },
     },
   );
@@ -72,20 +71,83 @@ export function createWebhookWorker(options: WebhookWorkerOptions): Worker<Webho
   return worker;
 }
 
-/** @throws DeliveryFailed where there is none, for now or for good. */
+function delayMs(
+  { retryDelaysSeconds }: WebhookWorkerOptions,
+  failures: number,
+  retryAfterMs: number | null,
+): number | null {
+  return retryDelayMs(failures, retryDelaysSeconds, retryAfterMs, Math.random());
+}
+
+/** @throws DeliveryFailed where there is another try, UnrecoverableError where there is none. */
+async function tryOnce(job: WebhookRecord, options: WebhookWorkerOptions): Promise<void> {
+  const { data } = job;
+  const id = data.replayOf ?? job.id ?? '';
+  const log = options.logger.child({ jobId: data.event.data.id, webhook: job.id, try: job.attemptsMade + 1 });
+  const at = new Date();
+  let url: string | null = null;
+  const record = (result: DeliveryResult, status: number | null, failed?: DeliveryFailed) => {
+    const endMs = Date.now();
+    const nextDelayMs = failed?.nextDelayMs ?? null;
+    return recordDelivery(options, receiverIdOf(data), {
+      webhookId: id,
+      event: data.event.type,
+      jobId: data.event.data.id,
+      url: url === null ? null : printableUri(url),
+      at: at.toISOString(),
+      durationMs: endMs - at.getTime(),
+      result,
+      status,
+      error: failed?.error ?? null,
+      nextAttemptAt: nextDelayMs === null ? null : new Date(endMs + nextDelayMs).toISOString(),
+      isReplay: data.replayOf !== undefined,
+    }).catch((err: unknown) => log.error({ err }, 'the delivery is not in the log'));
+  };
+  try {
+    const destination = await findDestination(data, options);
+    ({ url } = destination);
+    const status = await deliver(id, data.event, destination, options);
+    log.info({ status }, 'webhook delivered');
+    await record('delivered', status);
+  } catch (error) {
+    log.warn({ reason: error instanceof Error ? error.message : String(error) }, 'webhook not delivered');
+    if (!(error instanceof DeliveryFailed)) throw error;
+    if (error.status === GONE && url !== null) await disable(data, url, options);
+    if (!error.isFinal && data.replayOf === undefined)
+      error.nextDelayMs = delayMs(options, job.attemptsMade + 1, error.retryAfterMs);
+    await record(error.nextDelayMs === null ? 'given_up' : 'failed', error.status, error);
+    throw error.nextDelayMs === null ? new UnrecoverableError(error.message) : error;
+  }
+}
+
+/** @throws DeliveryFailed where there is none, for now; UnrecoverableError where it is gone, and its log with it. */
 async function findDestination(
   payload: WebhookPayload,
   { redis, prefix, secret }: WebhookWorkerOptions,
 ): Promise<Destination> {
   if ('url' in payload) {
     if (secret !== undefined) return { url: payload.url, secrets: [secret] };
-    throw new DeliveryFailed(
-      'The worker has no WEBHOOK_SECRET to sign with: set it, unsigned ones are never sent.',
-    );
+    const message = 'The worker has no WEBHOOK_SECRET to sign with: set it, unsigned ones are never sent.';
+    throw new DeliveryFailed('unsigned', message);
   }
   const { tenant, id } = payload.endpoint;
   const endpoint = await findEndpoint({ redis, prefix }, tenant, id);
-  if (!endpoint) throw new DeliveryFailed('The endpoint was removed.', { isGone: true });
-  if (!endpoint.enabled) throw new DeliveryFailed('The endpoint is disabled.', { isGone: true });
+  if (!endpoint) throw new UnrecoverableError('The endpoint was removed.');
+  if (!endpoint.enabled) throw new DeliveryFailed('disabled', 'The endpoint is disabled.', { isFinal: true });
   return { url: endpoint.url, secrets: [endpoint.secret] };
+}
+
+/** Disables the endpoint whose receiver is gone for good, unless it has another URL by now. */
+async function disable(payload: WebhookPayload, url: string, parts: WebhookWorkerOptions): Promise<void> {
+  if (!('endpoint' in payload)) return;
+  const { tenant, id } = payload.endpoint;
+  try {
+    await updateEndpoint(parts, tenant, id, (endpoint) =>
+      endpoint.url === url ? { enabled: false, disabledReason: 'gone' } : {},
+    );
+    parts.logger.warn({ tenant, endpoint: id }, 'the receiver answered 410: its webhook is disabled');
+  } catch (error) {
+    // Removed meanwhile.
+    if (!(error instanceof AppError) || error.code !== 'webhook_not_found') throw error;
+  }
 }
