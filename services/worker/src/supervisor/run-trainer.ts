@@ -54,7 +54,7 @@ export function startTrainer(
   let failure: AppError | null = null;
   let isInterrupted = false;
   let killTimer: NodeJS.Timeout | undefined;
-  const stderr: string[] = [];
+  const stderr = logOutput(child, logger);
 
   const kill = () => void child.kill('SIGKILL');
   const killLater = (why: StopReason | 'ended') => (killTimer ??= setTimeout(kill, STOP_WITHIN_MS[why]));
@@ -62,17 +62,6 @@ export function startTrainer(
     // A trainer that has just ended cannot hear it, which its end says better than this error.
     if (child.connected) child.send(message, () => undefined);
   };
-
-  if (child.stderr) {
-    createInterface({ input: child.stderr }).on('line', (line) => {
-      stderr.push(line);
-      if (stderr.length > STDERR_LINES) stderr.shift();
-      logger.debug({ line }, 'trainer stderr');
-    });
-  }
-  if (child.stdout) {
-    createInterface({ input: child.stdout }).on('line', (line) => logger.debug({ line }, 'trainer stdout'));
-  }
 
   child.on('message', (raw) => {
     const { data: message, error } = FromTrainer.safeParse(raw);
@@ -100,24 +89,14 @@ export function startTrainer(
     }
   });
 
-  const outcome = new Promise<Outcome>((resolve) => {
-    const settle = (exit: string) => {
-      clearTimeout(killTimer);
-      if (last?.type === 'done' || last?.type === 'superseded') resolve({ type: last.type });
-      else if (stopReason) resolve({ type: 'failed', error: stopped(stopReason, assignment, last) });
-      else if (last?.type === 'failed') resolve({ type: 'failed', error: AppError.fromJobError(last.error) });
-      else if (failure) resolve({ type: 'failed', error: failure });
-      else if (isInterrupted || last?.type === 'interrupted') resolve({ type: 'interrupted' });
-      else resolve({ type: 'failed', error: crashed(exit, stderr) });
-    };
-    child.on('close', (code, signal) => {
-      logger.debug({ exitCode: code, signal }, 'trainer ended');
-      settle(signal === null ? `exit code ${code}` : `signal ${signal}`);
-    });
-    child.on('error', (error) => {
-      // Without a process there is no "close".
-      if (child.pid === undefined) settle(error.message);
-    });
+  const outcome = exitOf(child, logger).then((exit): Outcome => {
+    clearTimeout(killTimer);
+    if (last?.type === 'done' || last?.type === 'superseded') return { type: last.type };
+    if (stopReason) return { type: 'failed', error: stopped(stopReason, assignment, last) };
+    if (last?.type === 'failed') return { type: 'failed', error: AppError.fromJobError(last.error) };
+    if (failure) return { type: 'failed', error: failure };
+    if (isInterrupted || last?.type === 'interrupted') return { type: 'interrupted' };
+    return { type: 'failed', error: crashed(exit, stderr) };
   });
 
   tell({ type: 'start', assignment });
@@ -140,6 +119,34 @@ export function startTrainer(
     },
     kill,
   };
+}
+
+/** Logs what the process prints. @returns the last lines of its stderr, as they come. */
+function logOutput({ stdout, stderr }: ChildProcess, logger: Logger): string[] {
+  const last: string[] = [];
+  if (stderr)
+    createInterface({ input: stderr }).on('line', (line) => {
+      last.push(line);
+      if (last.length > STDERR_LINES) last.shift();
+      logger.debug({ line }, 'trainer stderr');
+    });
+  if (stdout)
+    createInterface({ input: stdout }).on('line', (line) => logger.debug({ line }, 'trainer stdout'));
+  return last;
+}
+
+/** How the process ended, when it has. */
+function exitOf(child: ChildProcess, logger: Logger): Promise<string> {
+  return new Promise((resolve) => {
+    child.on('close', (code, signal) => {
+      logger.debug({ exitCode: code, signal }, 'trainer ended');
+      resolve(signal === null ? `exit code ${code}` : `signal ${signal}`);
+    });
+    child.on('error', (error) => {
+      // Without a process there is no "close".
+      if (child.pid === undefined) resolve(error.message);
+    });
+  });
 }
 
 /** The trainer's own error for the stop says more, such as where the last checkpoint is. */
