@@ -60,7 +60,9 @@ function fromElsewhere({ url }: ApiService): string | null {
 describe('headstart keys', () => {
   it('makes keys, shows them once, lists and revokes them', async () => {
     expect((await headstart(['keys', 'list'])).stderr).toBe('There are no keys.\n');
-    const { code, stdout, stderr } = await create('--requests-per-minute', '60');
+    const { code, stdout, stderr } = await create(
+      ...['--max-queued', '5', '--max-running', '2', '--requests-per-minute', '60'],
+    );
     expect([code, stdout]).toEqual([0, expect.stringMatching(/^hs_[\w-]{43}\n$/)]);
     const [, id = ''] = /^Key (\w+) of tenant birds/.exec(stderr) ?? [];
     await headstart([
@@ -82,7 +84,14 @@ describe('headstart keys', () => {
     expect(list.stdout).not.toContain(stdout.trim().slice(3));
     const [head, first, second] = list.stdout.split('\n').map((line) => line.split(/ {2,}/));
     expect(head).toEqual(['ID', 'TENANT', 'NAME', 'ROLE', 'LIMITS', 'ALLOWED', 'CREATED', 'REVOKED']);
-    expect(first?.slice(0, 6)).toEqual([id, 'birds', 'CI', 'read', '60 a minute', 'any']);
+    expect(first?.slice(0, 6)).toEqual([
+      id,
+      'birds',
+      'CI',
+      'read',
+      '5 queued, 2 running, 60 a minute',
+      'any',
+    ]);
     expect(second?.slice(1, 6)).toEqual(['fish', 'b', 'admin', 'none', 's3://pictures/b/ file:///c']);
 
     expect(await headstart(['keys', 'revoke', id])).toMatchObject({ code: 0, stdout: '' });
@@ -102,6 +111,8 @@ describe('headstart keys', () => {
     [CREATE.slice(0, -2), '--allow is missing'],
     [[...CREATE, '--allow', 's3://pictures/'], '--allow any stands alone'],
     [[...CREATE.slice(0, -1), 's3://pictures/../c'], 'received "s3://pictures/../c"'],
+    [[...CREATE, '--max-queued', '-1'], '--max-queued'],
+    [[...CREATE, '--max-running', '1.5'], '--max-running: '],
     [[...CREATE, '--requests-per-minute', '0'], '--requests-per-minute: '],
     [[...CREATE, '--requests-per-minute', 'x'], '--requests-per-minute: '],
   ])('refuses %j', async (args, message) => {

@@ -31,6 +31,7 @@ export const ERRORS = {
   range_not_satisfiable: { status: 416, retryable: false, title: 'The file does not have those bytes' },
   unsupported_media_type: { status: 415, retryable: false, title: 'The request body must be JSON' },
   rate_limited: { status: 429, retryable: true, title: 'Too many requests' },
+  quota_exceeded: { status: 429, retryable: true, title: 'The tenant has as many queued jobs as it may' },
   headers_too_large: { status: 431, retryable: false, title: "The request's headers are too large" },
   dataset_not_found: { status: 422, retryable: false, title: 'There is no data set there' },
   dataset_invalid: { status: 422, retryable: false, title: 'The data set cannot be trained on' },

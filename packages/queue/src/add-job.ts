@@ -3,9 +3,10 @@ import { createIORedisClient, type IRedisTransaction, Job } from 'bullmq';
 import type { ChainableCommander } from 'ioredis';
 import { CLAIM_SECONDS, idempotencyConflict } from './idempotency.js';
 import { getRecord, KEPT_SECONDS } from './job-queue.js';
-import { eventsKey, idempotencyKey, indexKey, jobKey } from './keys.js';
+import { eventsKey, idempotencyKey, indexKey, jobKey, liveKey } from './keys.js';
 import type { QueueParts } from './parts.js';
 import { type JobPayload, type JobRecord, tenantOf } from './payload.js';
+import { RESERVED_MS, reserveQueued } from './queued-quota.js';
 
 /** What a list of jobs is filtered by, besides their status. */
 export interface JobFacts {
@@ -16,8 +17,8 @@ export interface JobFacts {
 /**
  * Puts a job that BullMQ has just taken into its tenant's index, and begins its events; one that was there before stays as it is.
  *
- * BullMQ removes ended jobs by their age and tells nobody. So each new job looks at two others of the index, drawn at random,
- * and drops those that are gone: however rarely somebody lists, dead entries never outnumber the living.
+ * BullMQ removes ended jobs by their age and tells nobody. So each new job looks at two others of the index, drawn at random, and at
+ * two that have not ended as far as is known, and drops those that are gone: dead entries never outnumber the living.
  */
 const INDEX_JOB = `
 local createdAt = redis.call('HGET', KEYS[1], 'timestamp')
@@ -25,10 +26,16 @@ if redis.call('ZADD', KEYS[2], 'NX', 0, createdAt .. ':' .. ARGV[1]) == 0 then r
 redis.call('HSET', KEYS[1], 'facts', ARGV[2])
 redis.call('XADD', KEYS[3], '*', 'data', ARGV[4])
 redis.call('EXPIRE', KEYS[3], ARGV[5])
-if KEYS[4] then redis.call('SET', KEYS[4], ARGV[6], 'EX', ARGV[7]) end
+redis.call('ZADD', KEYS[4], createdAt, ARGV[1])
+if KEYS[5] then redis.call('SET', KEYS[5], ARGV[6], 'EX', ARGV[7]) end
 for _, member in ipairs(redis.call('ZRANDMEMBER', KEYS[2], 2)) do
   local id = string.sub(member, string.find(member, ':', 1, true) + 1)
   if redis.call('EXISTS', ARGV[3] .. id) == 0 then redis.call('ZREM', KEYS[2], member) end
+end
+local places = redis.call('ZRANDMEMBER', KEYS[4], 2, 'WITHSCORES')
+for i = 1, #places, 2 do
+  local isOld = tonumber(places[i + 1]) < tonumber(createdAt) - ${RESERVED_MS}
+  if isOld and redis.call('EXISTS', ARGV[3] .. places[i]) == 0 then redis.call('ZREM', KEYS[4], places[i]) end
 end
 return 1`;
 
@@ -41,14 +48,19 @@ export interface AddedJob {
 /**
  * Queues a job and puts it into its tenant's index, with the record of its `Idempotency-Key` if it has one, in one transaction.
  * @param id from newJobId, or of the payload's claim; adding the same id twice makes one job.
- * @throws AppError('idempotency_conflict') where the job that is there already came from another request.
+ * @param maxQueued how many jobs of the tenant may be queued with it; null: any number.
+ * @throws AppError('quota_exceeded'), and AppError('idempotency_conflict') where the job that is there already came from another
+ * request.
  */
 export async function addJob(
   { redis, prefix, jobs }: Pick<QueueParts, 'redis' | 'prefix' | 'jobs'>,
   id: string,
   payload: JobPayload,
   priority: number,
+  maxQueued: number | null = null,
 ): Promise<AddedJob> {
+  const tenant = tenantOf(payload);
+  if (maxQueued !== null) await reserveQueued({ redis, prefix, jobs }, tenant, id, maxQueued);
   const options = { ...jobs.defaultJobOptions, jobId: id, priority };
   const record = new Job<JobPayload>(jobs, 'fine-tune', payload, options, id);
   const { claim, request } = payload;
@@ -61,7 +73,7 @@ export async function addJob(
   const transaction: ChainableCommander = createIORedisClient(redis).multi();
   await record.addJob(transaction as unknown as IRedisTransaction);
   const event: StoredJobEvent = { type: 'status', status: 'queued', attempt: 0, error: null };
-  const keys = [jobKey(prefix, id), indexKey(prefix, tenantOf(payload)), eventsKey(prefix, id)];
+  const keys = [jobKey(prefix, id), indexKey(prefix, tenant), eventsKey(prefix, id), liveKey(prefix, tenant)];
   const values = [id, JSON.stringify(facts), jobKey(prefix, ''), JSON.stringify(event), KEPT_SECONDS.failed];
   if (claim) {
     keys.push(idempotencyKey(prefix, claim.keyDigest));

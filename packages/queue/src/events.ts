@@ -2,9 +2,9 @@ import { type Progress, StoredJobEvent } from '@headstart/contracts';
 import type { Redis } from 'ioredis';
 import { CLAIM_SECONDS } from './idempotency.js';
 import { KEPT_SECONDS } from './job-queue.js';
-import { eventsKey, idempotencyKey } from './keys.js';
+import { eventsKey, idempotencyKey, liveKey } from './keys.js';
 import type { QueueParts } from './parts.js';
-import type { JobRecord } from './payload.js';
+import { type JobRecord, tenantOf } from './payload.js';
 
 /**
  * What happens to a job, for whoever listens.
@@ -71,6 +71,7 @@ export async function settleJob(
   transaction.expire(key, KEPT_SECONDS[succeeded ? 'succeeded' : 'failed']);
   if (claim)
     transaction.set(idempotencyKey(prefix, claim.keyDigest), claim.requestDigest, 'EX', CLAIM_SECONDS);
+  transaction.zrem(liveKey(prefix, tenantOf(record.data)), record.id ?? '');
   transaction.publish(key, '');
   await transaction.exec();
 }

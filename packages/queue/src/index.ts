@@ -17,6 +17,7 @@ export * from './payload.js';
 export * from './queue-state.js';
 export * from './redis.js';
 export * from './remove-job.js';
+export * from './running-quota.js';
 export * from './to-job.js';
 export * from './update-payload.js';
 export * from './webhook-endpoints.js';

@@ -10,6 +10,21 @@ export function indexKey(prefix: string, tenant: string): string {
   return tenant === DEFAULT_TENANT ? `${prefix}:index` : `${prefix}:index:${tenant}`;
 }
 
+/** Sorted set of the ids of a tenant's jobs that have not ended, by when they were posted. */
+export function liveKey(prefix: string, tenant: string): string {
+  return `${prefix}:live:${tenant}`;
+}
+
+/** Set of the ids of a tenant's jobs that run; see `takeSlot`. */
+export function slotsKey(prefix: string, tenant: string): string {
+  return `${prefix}:slots:${tenant}`;
+}
+
+/** Sorted set of the ids of a tenant's jobs that wait for one of those to end, the first to run first. */
+export function parkedKey(prefix: string, tenant: string): string {
+  return `${prefix}:parked:${tenant}`;
+}
+
 /** BullMQ's hash of a job. `facts` is ours: what a list is filtered by and never changes, as JSON. */
 export function jobKey(prefix: string, id: string): string {
   return `${prefix}:${JOBS_QUEUE}:${id}`;

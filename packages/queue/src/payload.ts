@@ -45,6 +45,8 @@ export interface JobPayload {
   version: typeof PAYLOAD_VERSION;
   /** Whose the job is; see `tenantOf`. */
   tenant?: string;
+  /** How many jobs of the tenant may run when this one starts, itself included; absent: any number. */
+  maxRunning?: number;
   request: JobRequest;
   plan: Plan;
   /** URI of the model.json that `job:ID` weights stand for, else null. */

@@ -1,6 +1,6 @@
 import type { QueueParts } from './parts.js';
 
-/** `waiting` for a worker, `delayed` until the next try; what has ended is counted for as long as it is kept. */
+/** `waiting` for a worker, `delayed` until the next try, or parked until their tenant may run another; what has ended is counted for as long as it is kept. */
 export const QUEUE_STATES = ['waiting', 'delayed', 'active', 'completed', 'failed'] as const;
 export type QueueState = (typeof QUEUE_STATES)[number];
 

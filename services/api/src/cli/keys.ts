@@ -70,6 +70,8 @@ const GRANT_OPTIONS = {
   name: { type: 'string' },
   role: { type: 'string' },
   allow: { type: 'string', multiple: true },
+  'max-queued': { type: 'string' },
+  'max-running': { type: 'string' },
   'requests-per-minute': { type: 'string' },
 } as const;
 
@@ -90,8 +92,8 @@ function parseGrant(args: string[]): Grant {
     name,
     role,
     quotas: {
-      queued: null,
-      running: null,
+      queued: limitOf(values['max-queued']),
+      running: limitOf(values['max-running']),
       requestsPerMinute: limitOf(values['requests-per-minute']),
     },
     uriPrefixes: isAny ? null : allow,
@@ -107,6 +109,8 @@ function parseGrant(args: string[]): Grant {
 }
 
 const OPTION_OF: Record<string, string> = {
+  'quotas.queued': 'max-queued',
+  'quotas.running': 'max-running',
   'quotas.requestsPerMinute': 'requests-per-minute',
 };
 

@@ -3,13 +3,13 @@ import { readKeysConfig } from '../config.js';
 import { keysCommand, UsageError } from './keys.js';
 
 const USAGE = `Usage: headstart keys create --tenant NAME --name TEXT --role read|submit|admin --allow URI|any ...
-                             [--requests-per-minute N]
+                             [--max-queued N] [--max-running N] [--requests-per-minute N]
        headstart keys list
        headstart keys revoke ID
 
 create prints the key, once: it is not kept. --allow may be there several times: jobs of the key may use s3:// and
-file:// URIs below these, and with "any" all that the service can. Without a limit of requests there is none but
-the API's own.
+file:// URIs below these, and with "any" all that the service can. --max-queued and --max-running are for all jobs of
+the tenant; without them there is no limit.
 The keys are in the Redis at REDIS_URL, below QUEUE_PREFIX.
 `;
 

@@ -22,7 +22,7 @@ export interface Submission extends PreparedJob {
  * Queues a job, in a folder of its own, once for each `Idempotency-Key` of the tenant if the client sent one.
  * @param posted what two posts with one key must have in common.
  * @param prepare checks what was posted; not called where the key has made a job already.
- * @throws AppError('idempotency_conflict'), AppError('job_gone') where the key's job was removed, and what `prepare` throws.
+ * @throws AppError('quota_exceeded'), AppError('idempotency_conflict'), AppError('job_gone') where the key's job was removed, and what `prepare` throws.
  */
 export async function submitOnce(
   app: FastifyInstance,
@@ -41,6 +41,7 @@ export async function submitOnce(
     id,
     { ...payloadOf(submission, id, request), ...(claim && { claim }) },
     submission.request.priority ?? DEFAULT_PRIORITY,
+    request.caller.quotas.queued,
   );
 }
 
@@ -69,6 +70,7 @@ function payloadOf(
   return {
     version: PAYLOAD_VERSION,
     tenant: caller.tenant,
+    ...(caller.quotas.running !== null && { maxRunning: caller.quotas.running }),
     request,
     plan,
     jobModelUri,

@@ -44,8 +44,8 @@ export interface JobsPort {
   depths(): Promise<QueueDepths>;
   /** Null where `known` is still their version. */
   apiKeys(known: string | null): Promise<ApiKeys | null>;
-  /** @throws AppError('idempotency_conflict') */
-  add(id: string, payload: JobPayload, priority: number): Promise<Job>;
+  /** @throws AppError('quota_exceeded') and AppError('idempotency_conflict') */
+  add(id: string, payload: JobPayload, priority: number, maxQueued: number | null): Promise<Job>;
   /** @throws AppError('idempotency_conflict') */
   isClaimed(claim: IdempotencyClaim): Promise<boolean>;
   /** Up to `count` events behind the entry `after`, the oldest first. */
@@ -106,8 +106,8 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
         }),
       depths: () => ask(readDepths),
       apiKeys: (known) => ask((parts) => readApiKeys(parts, known)),
-      add: (id, payload, priority) =>
-        ask(async (parts) => toJob((await addJob(parts, id, payload, priority)).record)),
+      add: (id, payload, priority, maxQueued) =>
+        ask(async (parts) => toJob((await addJob(parts, id, payload, priority, maxQueued)).record)),
       isClaimed: (claim) => ask((parts) => isClaimed(parts, claim)),
       find: (id) =>
         ask(async ({ jobs }) => {

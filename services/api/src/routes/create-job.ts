@@ -35,6 +35,7 @@ const schema = {
       'dataset_invalid',
       'idempotency_conflict',
       'job_gone',
+      'quota_exceeded',
       'queue_unavailable',
     ),
   },

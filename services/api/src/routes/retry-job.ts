@@ -30,6 +30,7 @@ const schema = {
       'job_ended',
       'idempotency_conflict',
       'job_gone',
+      'quota_exceeded',
       'payload_too_large',
       'unsupported_media_type',
       'queue_unavailable',

@@ -12,6 +12,7 @@ import {
   type JobRecord,
   JOBS_QUEUE,
   settleJob,
+  tenantOf,
   toJob,
   watchRedis,
 } from '@headstart/queue';
@@ -25,6 +26,7 @@ import { EngineChoice } from '../trainer-protocol.js';
 import { countWorkersHere, WORKER_NAME } from './machine.js';
 import { createProcessor, type RunningAttempt, type SupervisorParts } from './process-job.js';
 import { leaveNewerPayload } from './payload-version.js';
+import { callNext, leaveBeyondQuota } from './running-quota.js';
 import { createReserve } from './reserve.js';
 
 /** How often a job may be lost with its worker. Attempts that fail are counted apart from that. */
@@ -107,11 +109,13 @@ export async function startSupervisor(
 function createJobWorker(parts: SupervisorParts, running: Map<string, RunningAttempt>): Worker<JobPayload> {
   const { config, redis, logger } = parts;
   const processJob = createProcessor(parts, running);
+  const quotas = { redis, prefix: config.queuePrefix, jobs: parts.jobs };
   const worker = new Worker<JobPayload>(
     JOBS_QUEUE,
     // BullMQ hands over the signal only to a function that declares exactly these three.
     async (job, token, signal) => {
       await leaveNewerPayload(job, token, logger);
+      await leaveBeyondQuota(quotas, job, token, logger);
       await processJob(job, token, signal);
     },
     {
@@ -131,8 +135,13 @@ function createJobWorker(parts: SupervisorParts, running: Map<string, RunningAtt
     settleJob({ redis, prefix: config.queuePrefix }, job, succeeded).catch((err: unknown) =>
       logger.error({ err, jobId: job.id }, 'listeners were not told that the job has ended'),
     );
-  worker.on('completed', (job) => void settle(job, true));
+  const letNext = (job: JobRecord) => void callNext(quotas, tenantOf(job.data), logger);
+  worker.on('completed', (job) => {
+    void settle(job, true);
+    letNext(job);
+  });
   worker.on('failed', (job) => {
+    if (job) letNext(job);
     // A job that BullMQ fails by itself, since its workers were lost too often, has passed no processor.
     if (job?.finishedOn === undefined) return;
     void settle(job, false);
