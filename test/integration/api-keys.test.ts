@@ -29,6 +29,16 @@ describe('without any key', () => {
     expect(await statusOf(withKey(key))).toBe(200);
   });
 
+  it('the first key is known at once, and nobody with it is taken for anybody', async () => {
+    await start();
+    expect(await statusOf(api.ask({ url: '/jobs' }))).toBe(200);
+    const { ask } = await makeHolder(api, { tenant: 'birds', role: 'read' });
+    expect(await ask({ method: 'DELETE', url: `/jobs/${newJobId()}` })).toMatchObject({
+      status: 403,
+      body: { code: 'role_forbidden' },
+    });
+  });
+
   it('nobody is admitted from elsewhere, unless the configuration says so', async () => {
     await start({ API_HOST: '0.0.0.0' });
     expect(await api.ask({ url: '/jobs' })).toMatchObject({ status: 401, body: { code: 'unauthorized' } });
@@ -48,7 +58,10 @@ describe('with a key', () => {
       ['Basic aGVsbG86d29ybGQ=', 'Bearer realm="headstart"'],
       [`Bearer ${key}x`, 'Bearer realm="headstart", error="invalid_token"'],
       [`Bearer ${key.slice(0, -1)}`, 'Bearer realm="headstart", error="invalid_token"'],
-      [`Bearer ${key.toUpperCase()}`, 'Bearer realm="headstart", error="invalid_token"'],
+      [
+        `Bearer ${key.slice(0, -1)}${key.endsWith('A') ? 'B' : 'A'}`,
+        'Bearer realm="headstart", error="invalid_token"',
+      ],
     ] as const) {
       const answer = await api.ask({ url: '/jobs', headers: { ...(authorization && { authorization }) } });
       expect(answer).toMatchObject({ status: 401, body: { code: 'unauthorized', retryable: false } });

@@ -38,6 +38,11 @@ type Parts = Pick<QueueParts, 'redis' | 'prefix'>;
 const KEY_MARK = 'hs_';
 const SECRET_BYTES = 32;
 
+/** Whether a text can be a key at all, as what a gateway sends for itself cannot. */
+export function isKeyShaped(text: string): boolean {
+  return /^hs_[\w-]{43}$/.test(text);
+}
+
 /**
  * SHA-256 of a key, in hex: all that is kept of it.
  *

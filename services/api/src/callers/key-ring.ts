@@ -1,5 +1,5 @@
 import { DEFAULT_TENANT } from '@headstart/contracts';
-import { type ApiKey, type ApiKeys, digestOf } from '@headstart/queue';
+import { type ApiKey, type ApiKeys, digestOf, isKeyShaped } from '@headstart/queue';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Caller } from './caller.js';
 
@@ -46,8 +46,9 @@ export class KeyRing {
     return this.#hasKeys;
   }
 
-  /** Who a key belongs to; null where it is unknown or revoked. */
+  /** Who a key belongs to; null where it is unknown or revoked. One that was just made is found, the first of all too. */
   async find(key: string): Promise<Caller | null> {
+    if (!isKeyShaped(key)) return null;
     const digest = digestOf(key);
     if (!this.#entries.has(digest)) {
       await delay(Math.max(0, this.#readAtMs + MISSES_MS - Date.now()));

@@ -64,10 +64,10 @@ export const callersPlugin = fp<{ config: Pick<ApiConfig, 'host' | 'allowsAnonym
     });
 
     async function identify({ headers }: FastifyRequest, reply: FastifyReply): Promise<Caller> {
-      if (!(await ring.hasKeys()) && admitsAnonymous()) return ring.anonymous;
       const [, key] = /^Bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? [];
       const caller = key === undefined ? null : await ring.find(key);
       if (caller) return caller;
+      if (!(await ring.hasKeys()) && admitsAnonymous()) return ring.anonymous;
       reply.header('www-authenticate', key === undefined ? CHALLENGE : `${CHALLENGE}, error="invalid_token"`);
       throw new AppError(
         'unauthorized',
