@@ -1,3 +1,6 @@
+import { METHODS } from 'node:http';
+import { connect } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { startApi, type TestApi } from '../support/api.js';
 
@@ -19,10 +22,27 @@ describe('HTTP', () => {
     ['PUT', '/jobs/1', 'GET, HEAD, DELETE'],
     ['GET', '/jobs/1/cancel', 'POST'],
     ['POST', '/healthz', 'GET, HEAD'],
+    ['TRACE', '/jobs/1', 'GET, HEAD, DELETE'],
+    ['QUERY', '/jobs', 'GET, HEAD, POST'],
+    ['PROPFIND', '/jobs/1/artifacts/model/model.json', 'GET, HEAD'],
   ] as const)('answers 405 for %s %s', async (method, url, allow) => {
     const answer = await api.ask({ method, url, headers: { 'content-type': 'text/xml' }, payload: '<a/>' });
     expect(answer).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } });
     expect(answer.headers.allow).toBe(allow);
+  });
+
+  it('answers 405 for every method that Node reads', async () => {
+    const others = METHODS.filter((method) => !['GET', 'HEAD', 'CONNECT'].includes(method));
+    expect(others).toContain('QUERY');
+    const url = await api.app.listen({ port: 0 });
+    for (const method of others) {
+      const socket = connect(Number(new URL(url).port));
+      socket.write(`${method} /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
+      expect([method, (await text(socket)).split('\r\n')[0]]).toEqual([
+        method,
+        'HTTP/1.1 405 Method Not Allowed',
+      ]);
+    }
   });
 
   it('answers 413 for a body over 64 KiB', async () => {

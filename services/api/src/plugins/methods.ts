@@ -1,8 +1,9 @@
 import { AppError } from '@headstart/contracts';
-import type { HTTPMethods } from 'fastify';
 import fp from 'fastify-plugin';
+import { METHODS } from 'node:http';
 
-const METHODS: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+/** What the routes have, in the order of `Allow`. */
+const OFFERED = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,11 +22,13 @@ export const methodsPlugin = fp(
     });
 
     app.decorate('refuseOtherMethods', () => {
+      // Fastify takes some of what Node reads; a method that it does not know is a path that is not there.
+      for (const method of METHODS) if (!app.supportedMethods.includes(method)) app.addHttpMethod(method);
       for (const [url, methods] of [...known]) {
-        const allow = METHODS.filter((method) => methods.has(method)).join(', ');
+        const allow = OFFERED.filter((method) => methods.has(method)).join(', ');
         app.route({
           url,
-          method: METHODS.filter((method) => !methods.has(method)),
+          method: app.supportedMethods.filter((method) => !methods.has(method)),
           config: { role: null },
           schema: { hide: true },
           // Before the body is parsed, which may be of any type here.
