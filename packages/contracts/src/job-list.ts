@@ -24,7 +24,7 @@ export const ListQuery = z.strictObject({
     .max(100)
     .default(20)
     .meta({ description: 'Jobs of a page, at most.' }),
-  cursor: z.string().optional().meta({ description: '`nextCursor` of the page before.' }),
+  cursor: z.string().min(1).optional().meta({ description: '`nextCursor` of the page before.' }),
   status: oneOrMore(JobStatus)
     .optional()
     .meta({ description: 'Only jobs of this status, or of one of these.' }),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ARCHIVE_ENDINGS, isArchiveUri, uriOf } from './uri.js';
+import { ARCHIVE_ENDINGS, uriOf } from './uri.js';
 
 export const SCENARIOS = ['small-similar', 'large-similar', 'small-different', 'large-different'] as const;
 export const Scenario = z.enum(SCENARIOS).meta({
@@ -8,27 +8,31 @@ export const Scenario = z.enum(SCENARIOS).meta({
 });
 export type Scenario = z.infer<typeof Scenario>;
 
-const DatasetUri = uriOf(['s3', 'file', 'https'], 'datasetUri')
-  .refine((uri) => !uri.startsWith('https:') || isArchiveUri(uri), {
-    error: `an https data set must be an archive that ends in one of ${ARCHIVE_ENDINGS.join(', ')}`,
-  })
-  .meta({
-    description:
-      'A folder (`s3://bucket/prefix/`, `file:///path/`) with one folder per class, optionally below `train/` and `val/`; or a .zip, .tar, .tar.gz or .tgz of such a folder at s3, file or https.',
-    examples: ['s3://bucket/flowers/'],
-  });
+const DatasetUri = uriOf(['s3', 'file', 'https'], 'datasetUri', { https: ARCHIVE_ENDINGS }).meta({
+  description:
+    'A folder (`s3://bucket/prefix/`, `file:///path/`) with one folder per class, optionally below `train/` and `val/`; or a .zip, .tar, .tar.gz or .tgz of such a folder at s3, file or https.',
+  examples: ['s3://bucket/flowers/'],
+});
+
+/** Keras, and a tfjs model.json. */
+const WEIGHTS_ENDINGS = ['.h5', '.hdf5', '.json'];
 
 const WeightsSource = z
   .union([
     z.enum(['imagenet', 'random']),
-    z
-      .string()
-      .regex(
-        /^job:[A-Za-z0-9_-]{1,64}$/,
-        'must be "imagenet", "random", "job:ID", or a URI (s3, file or https) of a Keras .h5 file or a tfjs model.json',
-      ),
-    uriOf(['s3', 'file', 'https'], 'weights').refine((uri) => /\.(h5|hdf5|json)$/i.test(uri), {
-      error: 'a URI of weights must end in .h5, .hdf5 (Keras) or .json (a tfjs model.json)',
+    z.string().regex(
+      /^job:[A-Za-z0-9_-]{1,64}$/,
+      // Without it zod shows this branch's message alone, whatever is wrong with a URI.
+      {
+        error:
+          'must be "imagenet", "random", "job:ID", or a URI (s3, file or https) of a Keras .h5 file or a tfjs model.json',
+        abort: true,
+      },
+    ),
+    uriOf(['s3', 'file', 'https'], 'weights', {
+      s3: WEIGHTS_ENDINGS,
+      file: WEIGHTS_ENDINGS,
+      https: WEIGHTS_ENDINGS,
     }),
   ])
   .meta({

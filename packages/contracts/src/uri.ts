@@ -7,25 +7,66 @@ export function isArchiveUri(uri: string): boolean {
   return ARCHIVE_ENDINGS.some((ending) => uri.toLowerCase().endsWith(ending));
 }
 
-/** A URI whose scheme is one of `schemes`, without user name, password or fragment. */
-export function uriOf(schemes: readonly string[], what: string) {
-  const allowed = schemes.map((scheme) => `${scheme}://`).join(', ');
+/** As in RFC 3986 and so in ASCII; a name in another script is written as punycode. */
+const HOST = String.raw`(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?`;
+const BUCKET = '[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]';
+
+/** How a URI of each scheme begins, as a pattern and for people; a path, or nothing, comes behind it. */
+const BEGINNINGS = {
+  s3: { pattern: `s3://${BUCKET}`, form: 's3://BUCKET' },
+  file: { pattern: 'file://', form: 'file:///' },
+  https: { pattern: `https://${HOST}`, form: 'https://HOST' },
+  http: { pattern: `http://${HOST}`, form: 'http://HOST' },
+} as const;
+export type UriScheme = keyof typeof BEGINNINGS;
+
+/**
+ * A URI whose scheme is one of `schemes`, without user name, password or fragment. A pattern says all but which hosts there can be, so
+ * that the document has it too.
+ * @param endings what the path of a scheme must end in, in upper or lower case, where not every path will do.
+ */
+export function uriOf(
+  schemes: readonly UriScheme[],
+  what: string,
+  endings: Partial<Record<UriScheme, readonly string[]>> = {},
+) {
+  const whole = schemes.map((scheme) => BEGINNINGS[scheme].pattern + tailOf(scheme, endings[scheme]));
   return z
     .string()
     .max(2048)
-    .superRefine((value, context) => {
-      const url = URL.canParse(value) ? new URL(value) : undefined;
-      const scheme = url?.protocol.slice(0, -1);
-      const fail = (message: string) => context.addIssue({ code: 'custom', message });
-      if (!url || !scheme || !schemes.includes(scheme))
-        fail(`${what} must be a URI that starts with one of ${allowed}`);
-      else if (url.username || url.password) fail(`${what} must not contain a user name or password`);
-      else if (url.hash) fail(`${what} must not contain a fragment ("#")`);
-      else if (scheme === 'file' && (url.host !== '' || !value.startsWith('file:///')))
-        fail(`${what} must be file:/// and an absolute path`);
-      else if (scheme !== 'file' && url.host === '')
-        fail(`${what} must name a ${scheme === 's3' ? 'bucket' : 'host'}`);
-    });
+    .regex(new RegExp(`^(?:${whole.join('|')})$`), {
+      error: ({ input }) => explain(String(input), schemes, what, endings),
+      abort: true,
+    })
+    .refine((value) => URL.canParse(value), { error: `${what} must have a host that there can be` });
+}
+
+function tailOf(scheme: UriScheme, endings: readonly string[] | undefined): string {
+  if (endings) return `/[^#]*(?:${endings.map(inAnyCase).join('|')})`;
+  if (scheme === 'file') return '/[^#]*';
+  return scheme === 's3' ? '(?:/[^#]*)?' : '(?:[/?][^#]*)?';
+}
+
+/** A JSON schema's patterns have no flags. */
+function inAnyCase(ending: string): string {
+  return ending
+    .replaceAll('.', String.raw`\.`)
+    .replace(/[a-z]/g, (letter) => `[${letter}${letter.toUpperCase()}]`);
+}
+
+function explain(
+  value: string,
+  schemes: readonly UriScheme[],
+  what: string,
+  endings: Partial<Record<UriScheme, readonly string[]>>,
+): string {
+  const url = URL.canParse(value) ? new URL(value) : undefined;
+  if (url?.username || url?.password) return `${what} must not contain a user name or password`;
+  if (url?.hash) return `${what} must not contain a fragment ("#")`;
+  const scheme = schemes.find((name) => new RegExp(`^${BEGINNINGS[name].pattern}`).test(value));
+  const allowed = scheme && endings[scheme];
+  if (allowed) return `${what} must end in one of ${allowed.join(', ')} where it begins with ${scheme}://`;
+  return `${what} must be a URI that starts with one of ${schemes.map((name) => BEGINNINGS[name].form).join(', ')}`;
 }
 
 /** A URI for messages, logs and files that are kept: a web address's query is left out, as it may hold a signature. */
