@@ -1,9 +1,10 @@
 import { ROLES } from '@headstart/contracts';
-import { createApiKey, newJobId, revokeApiKey } from '@headstart/queue';
+import { addJob, createApiKey, newJobId, revokeApiKey } from '@headstart/queue';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { startApi, type TestApi } from '../support/api.js';
 import { makeHolder, UNLIMITED } from '../support/keys.js';
 import { poll } from '../support/poll.js';
+import { makePayload } from '../support/queue.js';
 
 let api: TestApi;
 const start = async (env: Record<string, string> = {}) => {
@@ -27,6 +28,19 @@ describe('without any key', () => {
       3000,
     );
     expect(await statusOf(withKey(key))).toBe(200);
+  });
+
+  it('whoever listens to a job without a key hears no more of it once there is one', async () => {
+    await start();
+    const id = newJobId();
+    await addJob(api.queue, id, makePayload(), 1);
+    const url = await api.app.listen({ host: '127.0.0.1', port: 0 });
+    const response = await fetch(`${url}/jobs/${id}/events`);
+    expect(response.status).toBe(200);
+    await makeHolder(api, { tenant: 'birds' });
+    // It ends, though the job does not.
+    expect(await response.text()).toContain('event: status');
+    expect((await fetch(`${url}/jobs/${id}/events`)).status).toBe(401);
   });
 
   it('the first key is known at once, and nobody with it is taken for anybody', async () => {

@@ -1,3 +1,4 @@
+import { buildDocument } from '@headstart/api';
 import { AppError } from '@headstart/contracts';
 import { addJob, claimFor, JOBS_QUEUE, newJobId, revokeApiKey, toQueueError } from '@headstart/queue';
 import { Worker } from 'bullmq';
@@ -23,6 +24,14 @@ const ROUTES = [
   ['GET', '/artifacts/job.json'],
   ['GET', '/deliveries'],
   ['POST', '/deliveries/b/replay'],
+] as const;
+/** And about a webhook of a tenant. */
+const WEBHOOK_ROUTES = [
+  ['GET', ''],
+  ['PATCH', '', { enabled: false }],
+  ['GET', '/deliveries'],
+  ['POST', '/deliveries/b/replay'],
+  ['DELETE', ''],
 ] as const;
 
 let api: TestApi;
@@ -72,6 +81,22 @@ async function add(tenant: string, state: 'queued' | 'running' | 'failed' | 'suc
   await worker.close(true);
   return id;
 }
+
+it('every route about one job or webhook is tried here', async () => {
+  const { paths = {} } = await buildDocument();
+  const documented = Object.entries(paths).flatMap(([path, item]) =>
+    ['get', 'post', 'put', 'patch', 'delete']
+      .filter((method) => item && method in item && path.includes('{'))
+      .map((method) => `${method.toUpperCase()} ${path}`),
+  );
+  const pathOf = (path: string) =>
+    path.split('?', 1)[0]?.replace('job.json', '{path}').replace('/b/', '/{webhookId}/');
+  const tried = [
+    ...ROUTES.map(([method, path]) => `${method} /jobs/{id}${pathOf(path)}`),
+    ...WEBHOOK_ROUTES.map(([method, path]) => `${method} /webhooks/{id}${pathOf(path)}`),
+  ];
+  expect([...new Set(tried)].toSorted()).toEqual(documented.toSorted());
+});
 
 describe("another tenant's job", () => {
   it.each(['queued', 'running', 'failed', 'succeeded'] as const)(
@@ -162,11 +187,10 @@ describe("another tenant's job", () => {
     const url = 'https://example.com/hook';
     const made = await birds.ask({ method: 'POST', url: '/webhooks', payload: { url } });
     const id = idOf(made);
-    for (const [method, payload] of [['GET'], ['PATCH', { enabled: false }], ['DELETE']] as const)
-      expect(await fish.ask({ method, url: `/webhooks/${id}`, ...(payload && { payload }) })).toMatchObject({
-        status: 404,
-        body: { code: 'webhook_not_found' },
-      });
+    for (const [method, path, payload] of WEBHOOK_ROUTES)
+      expect(
+        await fish.ask({ method, url: `/webhooks/${id}${path}`, ...(payload && { payload }) }),
+      ).toMatchObject({ status: 404, body: { code: 'webhook_not_found' } });
     expect((await fish.ask({ url: '/webhooks' })).body).toEqual({ webhooks: [] });
     expect((await birds.ask({ url: '/webhooks' })).body).toMatchObject({
       webhooks: [{ id, url, enabled: true }],

@@ -15,6 +15,11 @@ export function liveKey(prefix: string, tenant: string): string {
   return `${prefix}:live:${tenant}`;
 }
 
+/** How many of those were queued when they were last counted; it expires at once. */
+export function queuedKey(prefix: string, tenant: string): string {
+  return `${prefix}:queued:${tenant}`;
+}
+
 /** Set of the ids of a tenant's jobs that run; see `takeSlot`. */
 export function slotsKey(prefix: string, tenant: string): string {
   return `${prefix}:slots:${tenant}`;

@@ -88,7 +88,7 @@ export const callersPlugin = fp<{ config: Pick<ApiConfig, 'host' | 'allowsAnonym
       }
       app.log.warn(
         { wanted: host, host: LOOPBACK },
-        'there are no keys: listening on this machine only. Make one with "headstart keys create", and start anew',
+        'there are no keys: listening on this machine only. Make one with "headstart keys create", and start anew; inside a container, see API_ALLOW_ANONYMOUS',
       );
       host = LOOPBACK;
       return host;
