@@ -40,7 +40,7 @@ export interface ObjectStore {
   /** Names of the folders directly below `key` (itself without a slash at its end; '' for the root), sorted. */
   listFolders(key?: string): Promise<string[]>;
   /** Size of one object, or null where there is none. */
-  stat(key: string): Promise<ObjectInfo | null>;
+  stat(key: string, options?: { signal?: AbortSignal }): Promise<ObjectInfo | null>;
   /** A stream that breaks off, or is shorter or longer than announced, ends in `storage_unavailable`, never quietly. */
   read(key: string, options?: ReadOptions): Promise<ObjectReadable>;
   /** Whole object in memory. @throws AppError('payload_too_large') beyond `maxBytes`. */

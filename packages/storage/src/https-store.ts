@@ -38,11 +38,11 @@ export class HttpsStore implements ObjectStore {
     return Promise.reject(this.#refusal('listed'));
   }
 
-  async stat(key: string): Promise<ObjectInfo | null> {
+  async stat(key: string, { signal }: { signal?: AbortSignal } = {}): Promise<ObjectInfo | null> {
     const url = this.#urlOf(key);
     let answer: IncomingMessage;
     try {
-      answer = await requestHttps(this.#guard, url, 'HEAD');
+      answer = await requestHttps(this.#guard, url, 'HEAD', signal);
     } catch (error) {
       if (error instanceof AppError && error.code === 'storage_not_found') return null;
       throw error;

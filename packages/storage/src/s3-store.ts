@@ -68,11 +68,13 @@ export class S3Store implements ObjectStore {
     return names;
   }
 
-  async stat(key: string): Promise<ObjectInfo | null> {
+  async stat(key: string, { signal }: { signal?: AbortSignal } = {}): Promise<ObjectInfo | null> {
     try {
-      const head = await this.#client.send(new HeadObjectCommand(this.#target(key)));
+      const command = new HeadObjectCommand(this.#target(key));
+      const head = await this.#client.send(command, { ...(signal && { abortSignal: signal }) });
       return { key, sizeBytes: head.ContentLength ?? 0 };
     } catch (error) {
+      if (signal?.aborted) throw signal.reason;
       if (s3Status(error) === 404) return null;
       throw s3Error(error, this.uriOf(key));
     }

@@ -37,7 +37,7 @@ export async function writeS3Object(
     try {
       options.signal?.throwIfAborted();
       await upload(client, target, body, options);
-      await checkArrived(client, target, body.sizeBytes);
+      await checkArrived(client, target, body.sizeBytes, options.signal);
       return true;
     } catch (error) {
       if (options.signal?.aborted) throw options.signal.reason;
@@ -92,8 +92,14 @@ async function uploadParts(
   }
 }
 
-async function checkArrived(client: S3Client, target: S3Target, sizeBytes: number): Promise<void> {
-  const head = await client.send(new HeadObjectCommand({ Bucket: target.bucket, Key: target.key }));
+async function checkArrived(
+  client: S3Client,
+  target: S3Target,
+  sizeBytes: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const command = new HeadObjectCommand({ Bucket: target.bucket, Key: target.key });
+  const head = await client.send(command, { ...(signal && { abortSignal: signal }) });
   if (head.ContentLength === sizeBytes) return;
   throw new AppError(
     'storage_unavailable',

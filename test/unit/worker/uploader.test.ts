@@ -8,6 +8,7 @@ import { temporaryFolder } from '../../support/training.js';
 
 const away = (retryable = true) => new AppError('storage_unavailable', 'It is away.', { retryable });
 const LONG_MS = 60_000;
+const NEVER = new AbortController().signal;
 
 /** An uploader over checkpoints that lie in a folder, one per epoch. */
 async function setUp(options: Pick<UploaderOptions, 'upload'> & Partial<UploaderOptions>) {
@@ -18,7 +19,7 @@ async function setUp(options: Pick<UploaderOptions, 'upload'> & Partial<Uploader
     onUploaded: ({ epoch }) => uploaded.push(epoch),
     onFailed: ({ message }) => failures.push(message),
     lateAfterMs: LONG_MS,
-    signal: new AbortController().signal,
+    signal: NEVER,
     ...options,
   });
   const add = async (epoch: number, isBest = false) => {
@@ -34,7 +35,7 @@ it('uploads one by one, in their order, and removes what is up', async () => {
   await add(1);
   await uploader.settled();
   await add(2);
-  await uploader.drain(LONG_MS);
+  await uploader.drain(LONG_MS, NEVER);
   expect(uploaded).toEqual([1, 2]);
   expect(await readdir(folder)).toEqual([]);
 });
@@ -46,7 +47,7 @@ it('keeps no more than the one under way, the newest and the best, however long 
   for (const epoch of [1, 2, 3, 4, 5]) await add(epoch, epoch === 3);
   await expect.poll(() => readdir(folder)).toEqual(['1', '3', '5']);
   open();
-  await uploader.drain(LONG_MS);
+  await uploader.drain(LONG_MS, NEVER);
   expect(uploaded).toEqual([1, 3, 5]);
   expect(await readdir(folder)).toEqual([]);
 });
@@ -61,7 +62,7 @@ it('tries again what failed, and says so, or else the newer one that came meanwh
   await add(1);
   await expect.poll(() => failures).toHaveLength(1);
   await add(2);
-  await uploader.drain(LONG_MS);
+  await uploader.drain(LONG_MS, NEVER);
   expect(tried).toEqual([1, 2, 2]);
   expect(uploaded).toEqual([2]);
   expect(failures).toEqual(['It is away.', 'It is away.']);
@@ -74,7 +75,7 @@ it('gives up when its patience is at an end, or at once where no patience helps'
   ] as const) {
     const { uploader, add } = await setUp({ upload: () => Promise.reject(away(retryable)) });
     await add(1);
-    await expect(uploader.drain(patienceMs)).rejects.toThrow('It is away.');
+    await expect(uploader.drain(patienceMs, NEVER)).rejects.toThrow('It is away.');
   }
 });
 
@@ -85,7 +86,7 @@ it('says that an upload takes long before it has failed', async () => {
   await add(1);
   await expect.poll(() => failures).toEqual([expect.stringContaining('0.05 s')]);
   open();
-  await uploader.drain(LONG_MS);
+  await uploader.drain(LONG_MS, NEVER);
   expect(uploaded).toEqual([1]);
 });
 
@@ -94,7 +95,7 @@ it('ends the training of an attempt that was superseded', async () => {
   await add(1);
   await expect.poll(() => uploader.lost.aborted).toBe(true);
   expect(uploader.lost.reason).toBeInstanceOf(Superseded);
-  await expect(uploader.drain(LONG_MS)).rejects.toBeInstanceOf(Superseded);
+  await expect(uploader.drain(LONG_MS, NEVER)).rejects.toBeInstanceOf(Superseded);
 });
 
 it('stops where what is not up is not wanted any more', async () => {
@@ -108,4 +109,20 @@ it('stops where what is not up is not wanted any more', async () => {
   unwanted.abort();
   await uploader.settled();
   expect(failures).toHaveLength(1);
+});
+
+it('ends the waiting when it is told to, and goes on uploading', async () => {
+  let arrive = () => {};
+  const { uploader, uploaded, add } = await setUp({
+    upload: () => new Promise((resolve) => (arrive = resolve)),
+  });
+  await add(1);
+  const stop = new AbortController();
+  const drained = uploader.drain(LONG_MS, stop.signal);
+  stop.abort(new Error('enough'));
+  await expect(drained).rejects.toThrow('enough');
+  expect(uploaded).toEqual([]);
+  arrive();
+  await uploader.settled();
+  expect(uploaded).toEqual([1]);
 });

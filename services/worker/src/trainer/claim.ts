@@ -17,6 +17,8 @@ import { AppError, Manifest, type ObjectBody, type ObjectStore } from '@headstar
 import { z } from 'zod';
 
 const FOLDER = 'attempts';
+/** How long an attempt that has failed waits for a store that does not say whether another has claimed: a canceled one has 5 s in all. */
+const LAST_CHECK_MS = 500;
 const MAX_ENTRY_BYTES = 16 * 1024 * 1024;
 
 /** `token` says whose an entry is where the answer to its write was lost. */
@@ -45,7 +47,7 @@ export interface Claim {
   /** Folder of this attempt's files until they are published, with a slash at its end. */
   folder: string;
   /** @throws Superseded where another attempt has claimed. A write that follows may be late all the same. */
-  check(): Promise<void>;
+  check(signal: AbortSignal): Promise<void>;
   /** Writes an object behind a check. */
   write(key: string, body: ObjectBody, options: { contentType?: string; signal: AbortSignal }): Promise<void>;
   /** Decides that these are the job's files. @throws Superseded where another attempt has claimed. */
@@ -69,14 +71,14 @@ export async function claimJob(store: ObjectStore, attempt: number): Promise<Cla
     if (entry.attempt > attempt) throw superseded(number);
     if (entry.token !== token) continue;
 
-    const check = () => checkClaim(store, number);
+    const check = (signal: AbortSignal) => checkClaim(store, number, signal);
     const folder = `${FOLDER}/${padded(number)}/`;
     return {
       number,
       folder,
       check,
       async write(key, body, options) {
-        await check();
+        await check(options.signal);
         await store.write(key, body, options);
       },
       async commit(staged, manifest) {
@@ -90,8 +92,8 @@ export async function claimJob(store: ObjectStore, attempt: number): Promise<Cla
 }
 
 /** @throws Superseded where the claim of that number is no longer the last. */
-export async function checkClaim(store: ObjectStore, number: number): Promise<void> {
-  if ((await store.stat(keyOf(number + 1))) !== null) throw superseded(number + 1);
+export async function checkClaim(store: ObjectStore, number: number, signal: AbortSignal): Promise<void> {
+  if ((await store.stat(keyOf(number + 1), { signal })) !== null) throw superseded(number + 1);
 }
 
 /**
@@ -102,7 +104,7 @@ export async function underClaim<Result>(claim: Claim, work: () => Promise<Resul
   try {
     return await work();
   } catch (error) {
-    await claim.check().catch((reason: unknown) => {
+    await claim.check(AbortSignal.timeout(LAST_CHECK_MS)).catch((reason: unknown) => {
       if (reason instanceof Superseded) throw reason;
     });
     throw error;

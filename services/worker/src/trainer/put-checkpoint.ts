@@ -22,11 +22,11 @@ export async function putCheckpoint(
 ): Promise<void> {
   const index = await readFile(join(directory, CHECKPOINT_INDEX));
   for (const [name, { sha256 }] of Object.entries(parseIndex(index).files)) {
-    await checkClaim(store, claim);
+    await checkClaim(store, claim, signal);
     await store.write(folder + name, { file: join(directory, name) }, { signal });
     await checkArrived(store, folder + name, sha256, signal);
   }
-  await checkClaim(store, claim);
+  await checkClaim(store, claim, signal);
   await store.write(folder + CHECKPOINT_INDEX, index, { signal });
   const digest = createHash('sha256').update(index).digest('hex');
   await checkArrived(store, folder + CHECKPOINT_INDEX, digest, signal);

@@ -22,8 +22,8 @@ import { createMeter, phaseBegins } from './progress.js';
 import { artifactsOf, complete, MANIFEST, publish, REPORT, uploadJson, writeJson } from './publish.js';
 import { createProgressThrottle } from './throttle.js';
 import {
+  bringUpCheckpoints,
   findCheckpoint,
-  LAST_UPLOAD_PATIENCE_MS,
   LEAVES_CHECKPOINTS,
   sayCheckpoint,
   trainPlan,
@@ -129,7 +129,7 @@ async function runPhases(attempt: Attempt): Promise<void> {
   signal.throwIfAborted();
 
   attempt.begin('upload');
-  await attempt.uploader.drain(LAST_UPLOAD_PATIENCE_MS);
+  await bringUpCheckpoints(attempt);
   const meter = createMeter('upload');
   const commit = await publish({
     store,

@@ -23,7 +23,7 @@ import { explainOutOfMemory } from './out-of-memory.js';
 import { createUploader, type Uploader } from './uploader.js';
 
 /** How long a finished training waits for a store that is away, before the attempt fails and another one tries. */
-export const LAST_UPLOAD_PATIENCE_MS = 600_000;
+const LAST_UPLOAD_PATIENCE_MS = 600_000;
 /** Less than a trainer that was told to stop has left. */
 const ENDING_PATIENCE_MS = 20_000;
 const CANCELED_PATIENCE_MS = 3000;
@@ -103,9 +103,7 @@ export async function trainPlan(
       },
     });
   } catch (error) {
-    const patienceMs = patienceAfter(error);
-    // Whatever comes of it, the error is why training ended.
-    if (patienceMs > 0) await uploader.drain(patienceMs).catch(() => undefined);
+    await leaveCheckpoints(uploader, error);
     throw explainOutOfMemory(error, phase, plan);
   } finally {
     await pictures.close();
@@ -113,7 +111,24 @@ export async function trainPlan(
   }
 }
 
-/** How long the last checkpoint of a run that did not end well is worth waiting for, in ms. */
+/** Waits until the checkpoints of a run that has trained to its end are in the store. @throws the signal's reason. */
+export async function bringUpCheckpoints({ uploader, signal }: Attempt): Promise<void> {
+  try {
+    await uploader.drain(LAST_UPLOAD_PATIENCE_MS, signal);
+  } catch (error) {
+    await leaveCheckpoints(uploader, error);
+    throw error;
+  }
+}
+
+/** Waits for the last checkpoint of a run that did not end well. Whatever comes of it, the error is why the run ended. */
+async function leaveCheckpoints(uploader: Uploader, error: unknown): Promise<void> {
+  const patienceMs = patienceAfter(error);
+  if (patienceMs > 0)
+    await uploader.drain(patienceMs, AbortSignal.timeout(patienceMs)).catch(() => undefined);
+}
+
+/** How long that is worth waiting for, in ms. */
 function patienceAfter(error: unknown): number {
   if (error instanceof TrainingInterrupted) return LAST_UPLOAD_PATIENCE_MS;
   if (!(error instanceof AppError) || !LEAVES_CHECKPOINTS.includes(error.code)) return 0;

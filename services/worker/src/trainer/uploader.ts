@@ -26,9 +26,10 @@ export interface Uploader {
   /**
    * Resolves when all that were added are up, or no longer wanted. No more may be added.
    * @param patienceMs how long failures are borne with.
-   * @throws AppError of the last try.
+   * @param signal ends the waiting, not the uploads.
+   * @throws AppError of the last try, and the signal's reason.
    */
-  drain(patienceMs: number): Promise<void>;
+  drain(patienceMs: number, signal: AbortSignal): Promise<void>;
   /** Resolves when nothing is under way, as it is soon after the signal is aborted. */
   settled(): Promise<void>;
 }
@@ -106,13 +107,22 @@ export function createUploader(options: UploaderOptions): Uploader {
         if (error instanceof Superseded) lost.abort(error);
       });
     },
-    async drain(patienceMs) {
+    async drain(patienceMs, ends) {
       deadlineMs = Date.now() + patienceMs;
       draining.abort();
-      await running;
+      await Promise.race([running, aborted(ends)]);
     },
     settled: () => running.catch(() => undefined),
   };
+}
+
+/** Rejects with the signal's reason when it is aborted. */
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const fail = () => reject(signal.reason as Error);
+    if (signal.aborted) fail();
+    else signal.addEventListener('abort', fail, { once: true });
+  });
 }
 
 /** What cannot be removed now goes with the attempt's work folder. */
