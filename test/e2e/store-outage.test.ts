@@ -36,6 +36,15 @@ it('a job trains on while its object store is away, says so within an interval, 
   const job = await deployment.waitFor(id, hasEnded);
   expect(job).toMatchObject({ status: 'succeeded', attempts: 1, checkpointError: null });
   expect(job.checkpoint).toMatchObject({ epoch: 1000, step: 0 });
+  // One line for the outage, whatever it took of tries.
+  expect(await deployment.warningsOf(id)).toEqual([
+    {
+      at: expect.any(String) as string,
+      level: 'warn',
+      message: 'a checkpoint is not in the object store yet',
+      fields: { code: 'storage_unavailable', detail: expect.any(String) as string },
+    },
+  ]);
   const store = connect().open(job.artifacts!.uri);
   const manifest = Manifest.parse(
     JSON.parse(Buffer.from(await store.readBytes('manifest.json', 1e6)).toString()),

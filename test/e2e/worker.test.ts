@@ -236,6 +236,7 @@ describe('a running job', () => {
     const job = await deployment.waitFor(id, hasEnded);
     expect(job).toMatchObject({ status: 'succeeded', attempts: 2 });
     expect(job.warnings).toEqual([expect.stringContaining('no progress for 0.1 minutes')]);
+    expect((await deployment.warningsOf(id)).map(({ message }) => message)).toEqual(job.warnings);
   });
 
   it('goes on while the API is gone', async () => {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { HeadstartClient } from '@headstart/client';
-import type { Job, JobRequestInput } from '@headstart/contracts';
+import { type Job, JobLogLine, type JobRequestInput } from '@headstart/contracts';
 import { plainPicture, writeTree } from './pictures.js';
 import { poll } from './poll.js';
 import { LOOPBACK } from './storage.js';
@@ -28,6 +28,8 @@ export interface Deployment {
   post(change?: Partial<JobRequestInput>): Promise<Job>;
   /** Asks for the job until `matches`. @throws Error at the deadline, with the job as it was last. */
   waitFor(id: string, matches: (job: Job) => boolean, timeoutMs?: number): Promise<Job>;
+  /** The lines of the job's log that are no mere news. */
+  warningsOf(id: string): Promise<JobLogLine[]>;
   /** Kills all services and removes the folder. */
   end(): Promise<void>;
 }
@@ -88,6 +90,14 @@ export async function startDeployment(
       return poll(`job ${id}`, ask, timeoutMs).catch((error: unknown) => {
         throw new Error(`${String(error)}: ${JSON.stringify(last)}`, { cause: error });
       });
+    },
+    async warningsOf(id) {
+      const lines = await (await fetch(`${deployment.api.url}/jobs/${id}/logs`)).text();
+      return lines
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JobLogLine.parse(JSON.parse(line)))
+        .filter(({ level }) => level !== 'info');
     },
     async end() {
       killServices();

@@ -6,6 +6,7 @@ import type { TrainerReport } from './run-trainer.js';
 
 /** The latest of a job's warnings that its record keeps. */
 const MAX_WARNINGS = 20;
+const NOT_UP = 'a checkpoint is not in the object store yet';
 
 interface Sinks {
   logger: Logger;
@@ -15,10 +16,18 @@ interface Sinks {
 /** Hands on what a trainer reports: into the record, to those who listen, and into the worker's metrics. */
 export function createReporter(writer: JobWriter, sinks: Sinks): (report: TrainerReport) => void {
   let phase: Phase | null = null;
+  /** What the job's log has of uploads that fail: one line for an outage, and not one for every try of it. */
+  let failing: string | null = null;
   return (report) => {
     if (report.type === 'progress' && report.progress.phase !== phase) {
       phase = report.progress.phase;
       writer.event({ type: 'phase', phase });
+    }
+    if (report.type === 'checkpoint') failing = null;
+    if (report.type === 'checkpointError' && report.error.detail !== failing) {
+      failing = report.error.detail;
+      const { code, detail } = report.error;
+      writer.event({ type: 'log', level: 'warn', message: NOT_UP, fields: { code, detail } });
     }
     write(writer, report, sinks);
   };
@@ -40,13 +49,11 @@ function write(writer: JobWriter, report: TrainerReport, { logger, metrics }: Si
     case 'checkpoint':
       return writer.update(() => ({ checkpoint: report.checkpoint, checkpointError: null }));
     case 'checkpointError':
-      logger.warn(
-        { err: AppError.fromJobError(report.error) },
-        'a checkpoint is not in the object store yet',
-      );
+      logger.warn({ err: AppError.fromJobError(report.error) }, NOT_UP);
       return writer.update(() => ({ checkpointError: report.error }));
     case 'warning':
       logger.warn(report.message);
+      writer.event({ type: 'log', level: 'warn', message: report.message, fields: {} });
       // An attempt behind this one may find the same again.
       return writer.update(({ warnings = [] }) => ({
         warnings: [...new Set([...warnings, report.message])].slice(-MAX_WARNINGS),
