@@ -48,6 +48,7 @@ export const ERRORS = {
   storage_forbidden: { status: 403, retryable: false, title: 'The object store refused the credentials' },
   storage_not_found: { status: 404, retryable: false, title: 'The object store has no such object' },
   storage_unavailable: { status: 503, retryable: true, title: 'The object store does not answer' },
+  job_unreadable: { status: 503, retryable: true, title: 'The job is of a newer release' },
   queue_unavailable: { status: 503, retryable: true, title: 'Redis does not answer' },
   worker_lost: { status: 500, retryable: false, title: 'The workers that ran the job were lost' },
   trainer_crashed: { status: 500, retryable: true, title: 'The trainer process ended unexpectedly' },

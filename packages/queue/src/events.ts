@@ -16,7 +16,8 @@ import { type JobRecord, tenantOf } from './payload.js';
 export interface JobEventEntry {
   /** Of the stream: milliseconds since 1970, a hyphen, and a number. */
   id: string;
-  event: StoredJobEvent;
+  /** Null of an event that this release does not know: a worker of a newer one has the job. */
+  event: StoredJobEvent | null;
 }
 
 /** Logs of a job that warns in every step must not fill Redis; the oldest go first. */
@@ -55,7 +56,7 @@ export async function readEvents(
   const entries = await redis.xrange(eventsKey(prefix, id), `(${after}`, '+', 'COUNT', count);
   return entries.map(([entryId, [, data = '']]) => ({
     id: entryId,
-    event: StoredJobEvent.parse(JSON.parse(data)),
+    event: StoredJobEvent.safeParse(JSON.parse(data)).data ?? null,
   }));
 }
 

@@ -1,4 +1,4 @@
-import type { Job, JobStatus, ListQuery } from '@headstart/contracts';
+import { AppError, type Job, type JobStatus, type ListQuery } from '@headstart/contracts';
 import type { JobState } from 'bullmq';
 import type { JobFacts } from './add-job.js';
 import { findJob } from './job-queue.js';
@@ -121,7 +121,12 @@ async function filterChunk(
 
 async function readJob({ jobs }: Parts, member: string): Promise<Job | null> {
   const record = await findJob(jobs, idOf(member));
-  return record ? toJob(record) : null;
+  if (!record) return null;
+  return toJob(record).catch((error: unknown) => {
+    // One job of a newer release must not keep a tenant from all others.
+    if (error instanceof AppError && error.code === 'job_unreadable') return null;
+    throw error;
+  });
 }
 
 /** A cursor as clients see it: they have nothing to read in it. */

@@ -1,6 +1,6 @@
-import { canceledError, type Job, type JobStatus, Progress } from '@headstart/contracts';
+import { AppError, canceledError, Job, type JobStatus, Progress } from '@headstart/contracts';
 import { decodeFailure } from './failure.js';
-import type { JobRecord } from './payload.js';
+import { type JobRecord, PAYLOAD_VERSION } from './payload.js';
 
 /**
  * What a client sees of BullMQ's record.
@@ -10,11 +10,54 @@ import type { JobRecord } from './payload.js';
  * was canceled while no worker had it is `canceled` from that moment on, though its record ends only when a worker
  * picks it up and drops it. A job whose ending is decided is canceled no more, and ends as decided.
  *
+ * Of a payload of a newer release, which there are during a rolling upgrade, what this one knows is shown, and the rest left out.
+ *
  * @param record as just read; rejects with ioredis's error where Redis does not answer.
+ * @throws AppError('job_unreadable') where a newer release has put something else in the place of what this one shows.
  */
 export async function toJob(record: JobRecord): Promise<Job> {
+  const state = await record.getState();
+  if (!isNewer(record)) return viewOf(record, state);
+  const job = viewOfNewer(record, state);
+  if (job === null) throw jobUnreadable(record);
+  return job;
+}
+
+/** Whether a newer release has queued the job. */
+export function isNewer({ data: { version } }: JobRecord): boolean {
+  return version > PAYLOAD_VERSION;
+}
+
+export function jobUnreadable({ id, data: { version } }: JobRecord): AppError {
+  return new AppError(
+    'job_unreadable',
+    `Job ${id} is of a newer release, and this API process cannot read all of it. Try again: another process may, and this one will once it is upgraded.`,
+    { details: { version, known: PAYLOAD_VERSION } },
+  );
+}
+
+/** @returns null where what it comes to is no job of the contract. */
+function viewOfNewer(record: JobRecord, state: string): Job | null {
+  let job: Job;
+  try {
+    job = structuredClone(viewOf(record, state));
+  } catch {
+    return null;
+  }
+  for (const issue of Job.safeParse(job).error?.issues ?? []) {
+    if (issue.code !== 'unrecognized_keys') return null;
+    const holder = issue.path.reduce<unknown>(
+      (value, key) => (value as Record<PropertyKey, unknown>)[key],
+      job,
+    );
+    for (const key of issue.keys) delete (holder as Record<string, unknown>)[key];
+  }
+  return job;
+}
+
+function viewOf(record: JobRecord, state: string): Job {
   const { data } = record;
-  const status = statusOf(record, await record.getState());
+  const status = statusOf(record, state);
   const progress = status === 'queued' ? null : (Progress.safeParse(record.progress).data ?? null);
   const dropped = status === 'canceled' && wasCanceledFirst(record);
   return {

@@ -73,7 +73,7 @@ export class JobFeed {
 
   async #read(): Promise<FeedState> {
     try {
-      const { job } = await this.#jobs.find(this.#id);
+      const { job } = await this.#jobs.find(this.#id, null);
       for (;;) {
         const last = this.#events.at(-1)?.id ?? this.#floor;
         const events = await this.#jobs.readEvents(this.#id, last, PAGE);

@@ -21,7 +21,7 @@ export async function* follow(feed: JobFeed, after: string, signal: AbortSignal)
     const events = await feed.after(place).catch(() => []);
     for (const { id, event } of events) {
       place = id;
-      yield format(event, new Date(Number(id.split('-')[0])), id);
+      if (event !== null) yield format(event, new Date(Number(id.split('-')[0])), id);
     }
     if (isGone) return;
     if (events.length > 0) continue;

@@ -1,5 +1,5 @@
 import type { ListQuery } from '@headstart/contracts';
-import { jobNotFound, type JobsPage, tenantOf } from '@headstart/queue';
+import type { JobsPage } from '@headstart/queue';
 import type { FastifyRequest } from 'fastify';
 import fp from 'fastify-plugin';
 import type { FoundJob } from './queue.js';
@@ -20,11 +20,7 @@ declare module 'fastify' {
 /** The one place that decides which jobs a request may see: every route finds and lists them through it. */
 export const ownJobsPlugin = fp(
   async (app) => {
-    app.decorate('findOwnJob', async ({ caller }: FastifyRequest, id: string) => {
-      const found = await app.jobs.find(id);
-      if (tenantOf(found.record.data) !== caller.tenant) throw jobNotFound(id);
-      return found;
-    });
+    app.decorate('findOwnJob', ({ caller }: FastifyRequest, id: string) => app.jobs.find(id, caller.tenant));
     app.decorate(
       'listOwnJobs',
       ({ caller }: FastifyRequest, query: Omit<ListQuery, 'cursor'>, cursor: string | null) =>

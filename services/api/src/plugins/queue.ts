@@ -11,6 +11,7 @@ import {
   getRecord,
   type IdempotencyClaim,
   isClaimed,
+  jobNotFound,
   type JobEventEntry,
   type JobPayload,
   type JobRecord,
@@ -22,6 +23,7 @@ import {
   readDepths,
   readEvents,
   removeJob,
+  tenantOf,
   toJob,
   watchRedis,
 } from '@headstart/queue';
@@ -50,8 +52,11 @@ export interface JobsPort {
   isClaimed(claim: IdempotencyClaim): Promise<boolean>;
   /** Up to `count` events behind the entry `after`, the oldest first. */
   readEvents(id: string, after: string, count: number): Promise<JobEventEntry[]>;
-  /** @throws AppError('job_not_found') */
-  find(id: string): Promise<FoundJob>;
+  /**
+   * @param tenant whose the job must be; null for anybody's.
+   * @throws AppError('job_not_found') and, only where the job is that tenant's, AppError('job_unreadable').
+   */
+  find(id: string, tenant: string | null): Promise<FoundJob>;
   list(tenant: string, query: Omit<ListQuery, 'cursor'>, cursor: string | null): Promise<JobsPage>;
   /** @throws AppError('job_ended') */
   cancel(record: JobRecord): Promise<Job>;
@@ -109,9 +114,10 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
       add: (id, payload, priority, maxQueued) =>
         ask(async (parts) => toJob((await addJob(parts, id, payload, priority, maxQueued)).record)),
       isClaimed: (claim) => ask((parts) => isClaimed(parts, claim)),
-      find: (id) =>
+      find: (id, tenant) =>
         ask(async ({ jobs }) => {
           const record = await getRecord(jobs, id);
+          if (tenant !== null && tenantOf(record.data) !== tenant) throw jobNotFound(id);
           return { record, job: await toJob(record) };
         }),
       readEvents: (id, after, count) => ask((parts) => readEvents(parts, id, after, count)),

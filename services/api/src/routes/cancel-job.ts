@@ -23,6 +23,7 @@ const schema = {
       'job_ended',
       'payload_too_large',
       'unsupported_media_type',
+      'job_unreadable',
       'queue_unavailable',
     ),
   },

@@ -36,6 +36,7 @@ const schema = {
       'idempotency_conflict',
       'job_gone',
       'quota_exceeded',
+      'job_unreadable',
       'queue_unavailable',
     ),
   },

@@ -30,6 +30,7 @@ const schema = {
       'job_not_ended',
       'payload_too_large',
       'unsupported_media_type',
+      'job_unreadable',
       'queue_unavailable',
       'storage_unavailable',
     ),

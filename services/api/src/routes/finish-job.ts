@@ -24,6 +24,7 @@ const schema = {
       'job_not_running',
       'payload_too_large',
       'unsupported_media_type',
+      'job_unreadable',
       'queue_unavailable',
     ),
   },

@@ -49,6 +49,7 @@ const schema = {
       'job_not_found',
       'storage_not_found',
       'range_not_satisfiable',
+      'job_unreadable',
       'queue_unavailable',
       'storage_unavailable',
     ),

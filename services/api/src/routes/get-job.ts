@@ -14,7 +14,7 @@ const schema = {
   querystring: NoQuery,
   response: {
     200: { description: 'The job.', content: { 'application/json': { schema: Job } } },
-    ...problemResponses('invalid_request', 'job_not_found', 'queue_unavailable'),
+    ...problemResponses('invalid_request', 'job_not_found', 'job_unreadable', 'queue_unavailable'),
   },
 };
 

@@ -31,7 +31,7 @@ const schema = {
         'text/plain': { schema: z.string() },
       },
     },
-    ...problemResponses('invalid_request', 'job_not_found', 'queue_unavailable'),
+    ...problemResponses('invalid_request', 'job_not_found', 'job_unreadable', 'queue_unavailable'),
   },
 };
 
@@ -56,7 +56,7 @@ async function* readLines(
     const events = await jobs.readEvents(id, last, PAGE);
     for (const { id: entry, event } of events) {
       last = entry;
-      if (event.type !== 'log') continue;
+      if (event?.type !== 'log') continue;
       const { level, message, fields } = event;
       yield print({ at: new Date(Number(entry.split('-')[0])).toISOString(), level, message, fields });
     }

@@ -31,7 +31,7 @@ const schema = {
       },
     },
     204: z.null().meta({ description: 'The job has ended, and the client has had its last event.' }),
-    ...problemResponses('invalid_request', 'job_not_found', 'queue_unavailable'),
+    ...problemResponses('invalid_request', 'job_not_found', 'job_unreadable', 'queue_unavailable'),
   },
 };
 

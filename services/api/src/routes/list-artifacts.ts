@@ -27,6 +27,7 @@ const schema = {
       'storage_forbidden',
       'job_not_found',
       'storage_not_found',
+      'job_unreadable',
       'queue_unavailable',
       'storage_unavailable',
     ),

@@ -17,7 +17,7 @@ const schema = {
       description: 'A page of deliveries.',
       content: { 'application/json': { schema: WebhookDeliveryList } },
     },
-    ...problemResponses('invalid_request', 'job_not_found', 'queue_unavailable'),
+    ...problemResponses('invalid_request', 'job_not_found', 'job_unreadable', 'queue_unavailable'),
   },
 };
 

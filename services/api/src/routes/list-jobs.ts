@@ -9,7 +9,7 @@ const schema = {
   tags: ['jobs'],
   summary: 'List jobs',
   description:
-    'Newest first, in pages. Over pages that are read one behind the other no job is missed or repeated, whatever becomes of the jobs meanwhile; jobs that are removed drop out, and jobs that are posted meanwhile come before the first page.',
+    'Newest first, in pages. Over pages that are read one behind the other no job is missed or repeated, whatever becomes of the jobs meanwhile; jobs that are removed drop out, and jobs that are posted meanwhile come before the first page. During an upgrade, jobs of a newer release that this one cannot read are left out.',
   querystring: ListQuery,
   response: {
     200: { description: 'A page of jobs.', content: { 'application/json': { schema: JobList } } },

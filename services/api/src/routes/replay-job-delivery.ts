@@ -20,6 +20,7 @@ const schema = {
       'delivery_not_found',
       'payload_too_large',
       'unsupported_media_type',
+      'job_unreadable',
       'queue_unavailable',
     ),
   },

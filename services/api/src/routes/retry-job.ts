@@ -1,5 +1,5 @@
 import { AppError, Job, type ObjectStores } from '@headstart/contracts';
-import { refuseUnended } from '@headstart/queue';
+import { isNewer, jobUnreadable, refuseUnended } from '@headstart/queue';
 import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import type { Caller } from '../callers/caller.js';
@@ -33,6 +33,7 @@ const schema = {
       'quota_exceeded',
       'payload_too_large',
       'unsupported_media_type',
+      'job_unreadable',
       'queue_unavailable',
     ),
   },
@@ -58,6 +59,8 @@ function retryOf(
     throw new AppError('job_ended', `Job ${job.id} has succeeded: there is nothing to run again.`, {
       details: { status: job.status },
     });
+  // What this release does not know of the request would be lost.
+  if (isNewer(record)) throw jobUnreadable(record);
   const { request, plan, jobModelUri } = record.data;
   if (jobModelUri !== null) checkUri('model.weights', jobModelUri, context.caller, context.config);
   return {
