@@ -151,6 +151,7 @@ describe('with a key', () => {
       ['admin', 'GET', '/webhooks/a'],
       ['admin', 'PATCH', '/webhooks/a'],
       ['admin', 'DELETE', '/webhooks/a'],
+      ['admin', 'POST', '/webhooks/a/rotate-secret'],
       ['admin', 'GET', '/webhooks/a/deliveries'],
       ['admin', 'POST', '/webhooks/a/deliveries/b/replay'],
     ] as const)

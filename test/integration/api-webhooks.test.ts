@@ -1,4 +1,9 @@
-import { decodeWebhookSecret, MAX_WEBHOOK_ENDPOINTS, WEBHOOK_EVENTS } from '@headstart/contracts';
+import {
+  decodeWebhookSecret,
+  ENDING_EVENTS,
+  MAX_WEBHOOK_ENDPOINTS,
+  WEBHOOK_EVENTS,
+} from '@headstart/contracts';
 import {
   createEndpoint,
   listDeliveries,
@@ -29,7 +34,7 @@ describe('a webhook', () => {
     expect(made).toMatchObject({
       status: 201,
       headers: { location: `/webhooks/${String(made.body['id'])}` },
-      body: { url: URL, events: WEBHOOK_EVENTS, enabled: true },
+      body: { url: URL, events: ENDING_EVENTS, enabled: true, previousSecretExpiresAt: null },
     });
     const { secret, ...shown } = made.body;
     expect(decodeWebhookSecret(String(secret))).toHaveLength(32);
@@ -40,6 +45,14 @@ describe('a webhook', () => {
     const list = await api.ask({ url: '/webhooks' });
     expect(list.body['webhooks']).toHaveLength(2);
     const changed = await change(shown['id'], { enabled: false });
+    const before = Date.now();
+    const rotated = await api.ask({ method: 'POST', url: `/webhooks/${String(shown['id'])}/rotate-secret` });
+    expect(rotated.status).toBe(200);
+    expect(decodeWebhookSecret(String(rotated.body['secret']))).toHaveLength(32);
+    expect(rotated.body['secret']).not.toBe(secret);
+    const day = Date.parse(String(rotated.body['previousSecretExpiresAt'])) - before;
+    expect(Math.abs(day - 24 * 3_600_000)).toBeLessThan(5000);
+    expect(JSON.stringify(rotated.body)).not.toContain(secret);
     for (const answer of [read, list, changed]) expect(JSON.stringify(answer)).not.toContain('whsec_');
     expect(JSON.stringify(api.log)).not.toContain('whsec_');
   });
@@ -118,6 +131,7 @@ describe('a webhook', () => {
       await api.ask({ url }),
       await change(id, { enabled: false }),
       await api.ask({ method: 'DELETE', url }),
+      await api.ask({ method: 'POST', url: `${url}/rotate-secret` }),
       await api.ask({ url: `${url}/deliveries` }),
       await api.ask({ method: 'POST', url: `${url}/deliveries/${WEBHOOK_ID}/replay` }),
     ])

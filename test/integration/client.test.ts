@@ -85,6 +85,7 @@ describe('the client', () => {
     const changed = await client.updateWebhook(webhook.id, { events: ['job.failed'] });
     expect(changed).toMatchObject({ url: webhook.url, events: ['job.failed'] });
     expect(await client.getWebhook(webhook.id)).toEqual(changed);
+    expect((await client.rotateWebhookSecret(webhook.id)).secret).not.toBe(secret);
     expect(await client.listWebhookDeliveries(webhook.id, { limit: 1, cursor: '1-1' })).toEqual({
       deliveries: [],
       nextCursor: null,

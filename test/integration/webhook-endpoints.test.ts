@@ -4,6 +4,7 @@ import {
   listDeliveries,
   removeEndpoint,
   replayWebhook,
+  rotateSecret,
   type StoredEndpoint,
   updateEndpoint,
 } from '@headstart/queue';
@@ -50,11 +51,40 @@ function isSignedWith(secret: string, { body, headers }: Received): boolean {
 describe('what is sent to an endpoint', () => {
   it('is signed with its own secret', async () => {
     const [one, other] = [await create(), await create()];
-    webhooks.startSending({ secret: undefined });
+    webhooks.startSending({ secrets: [] });
     await webhooks.ended(await send(one), 'completed');
     const [received] = receiver.received;
     const secrets = [one.secret, other.secret, SECRET];
     expect(secrets.map((secret) => isSignedWith(secret, received!))).toEqual([true, false, false]);
+  });
+
+  it('is signed with the secrets before a rotation too, for a day', async () => {
+    const endpoint = await create();
+    const { parts } = webhooks;
+    const rotate = () => rotateSecret(parts, TENANT, endpoint.id);
+    const secrets = [endpoint.secret, (await rotate()).secret, (await rotate()).secret];
+    webhooks.startSending();
+    await webhooks.ended(await send(endpoint), 'completed');
+    const signed = () => secrets.map((secret) => isSignedWith(secret, receiver.received.at(-1)!));
+    expect(signed()).toEqual([true, true, true]);
+    expect(receiver.received[0]?.headers['webhook-signature']).toMatch(/^v1,\S+ v1,\S+ v1,\S+$/);
+
+    // The first one's day is over.
+    await updateEndpoint(parts, TENANT, endpoint.id, ({ previousSecrets }) => ({
+      previousSecrets: previousSecrets.map((previous) =>
+        previous.secret === endpoint.secret ? { ...previous, until: new Date().toISOString() } : previous,
+      ),
+    }));
+    await webhooks.ended(await send(endpoint), 'completed');
+    expect(signed()).toEqual([false, true, true]);
+
+    // A replay is signed with what is valid by then.
+    secrets.push((await rotate()).secret);
+    const id = String(receiver.received[0]?.headers['webhook-id']);
+    const arrives = receiver.next();
+    await replayWebhook(parts.webhooks, endpoint.id, id);
+    await arrives;
+    expect(signed()).toEqual([false, true, true, true]);
   });
 
   it('goes to where the endpoint is by then, under the same id', async () => {

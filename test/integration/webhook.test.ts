@@ -124,9 +124,22 @@ describe('a webhook', () => {
     expect((await webhooks.ended(nobody, 'failed')).failedReason).toContain('did not answer');
   });
 
+  it("is signed with the deployment's secret before too, where it has one", async () => {
+    receiver = await startReceiver(answerWith(200));
+    const previous = `whsec_${Buffer.alloc(32, 4).toString('base64')}`;
+    webhooks.startSending({ secrets: [SECRET, previous] });
+    const id = await webhooks.send({ url: receiver.url });
+    await webhooks.ended(id, 'completed');
+    const { body = '', headers } = receiver.received[0] ?? {};
+    for (const secret of [SECRET, previous])
+      expect(new Webhook(secret).verify(body, headers as Record<string, string>)).toMatchObject({
+        type: 'job.succeeded',
+      });
+  });
+
   it('is never sent unsigned: it waits for a worker with a secret', async () => {
     receiver = await startReceiver(answerWith(200));
-    webhooks.startSending({ secret: undefined, retryDelaysSeconds: [3600] });
+    webhooks.startSending({ secrets: [], retryDelaysSeconds: [3600] });
     const id = await webhooks.send({ url: receiver.url });
     const record = await poll('the webhook to wait', async () => {
       const found = await webhooks.parts.webhooks.getJob(id);

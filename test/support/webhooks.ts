@@ -21,6 +21,7 @@ export const EVENT: WebhookEvent = {
     startedAt: null,
     finishedAt: null,
     metrics: null,
+    progress: null,
   },
 };
 
@@ -29,8 +30,8 @@ export interface Webhooks {
   parts: QueueParts;
   /** Starts a worker as the service has it, but for what is named here. */
   startSending(options?: Partial<WebhookWorkerOptions>): void;
-  /** Queues an event of a new job. @returns its id. */
-  send(receiver: WebhookReceiver): Promise<string>;
+  /** Queues an event, of a new job unless told otherwise. @returns its id. */
+  send(receiver: WebhookReceiver, jobId?: string): Promise<string>;
   ended(id: string, state: 'completed' | 'failed'): Promise<WebhookRecord>;
   close(): Promise<void>;
 }
@@ -45,7 +46,7 @@ export function openWebhooks(redisUrl: string, secret: string): Webhooks {
         redis: parts.redis,
         prefix: parts.prefix,
         logger: pino({ level: 'silent' }),
-        secret,
+        secrets: [secret],
         retryDelaysSeconds: [0.05, 0.05, 0.05],
         timeoutMs: 5000,
         guard: createUrlGuard(LOOPBACK),
@@ -54,8 +55,8 @@ export function openWebhooks(redisUrl: string, secret: string): Webhooks {
       workers.push(worker);
       void worker.run();
     },
-    async send(receiver) {
-      const event = { ...EVENT, data: { ...EVENT.data, id: randomUUID() } };
+    async send(receiver, jobId = randomUUID()) {
+      const event = { ...EVENT, data: { ...EVENT.data, id: jobId } };
       const { id } = await addWebhook(parts.webhooks, { version: 1, event, ...receiver });
       return id ?? '';
     },

@@ -177,6 +177,11 @@ export class HeadstartClient {
     return this.#send<WebhookEndpoint>('PATCH', `/webhooks/${encodeURIComponent(id)}`, { body: change });
   }
 
+  /** The answer has the new secret; the one before signs beside it for 24 hours. */
+  rotateWebhookSecret(id: string): Promise<WebhookEndpointWithSecret> {
+    return this.#send<WebhookEndpointWithSecret>('POST', `/webhooks/${encodeURIComponent(id)}/rotate-secret`);
+  }
+
   /** One page of the tries to send something to a webhook, newest first. */
   listWebhookDeliveries(id: string, page: DeliveryPage = {}): Promise<WebhookDeliveryList> {
     return this.#listDeliveries(`/webhooks/${encodeURIComponent(id)}`, page);

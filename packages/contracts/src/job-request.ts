@@ -220,16 +220,27 @@ export const TrainingRequest = z
   .meta({ id: 'TrainingRequest' });
 export type TrainingRequest = z.infer<typeof TrainingRequest>;
 
-export const WEBHOOK_EVENTS = ['job.succeeded', 'job.failed', 'job.canceled'] as const;
+/** What receivers are told of by default. */
+export const ENDING_EVENTS = ['job.succeeded', 'job.failed', 'job.canceled'] as const;
+export const WEBHOOK_EVENTS = [...ENDING_EVENTS, 'job.progress'] as const;
+/** At most one `job.progress` of a job goes to a receiver within so long. */
+export const PROGRESS_EVERY_SECONDS = 10;
 export const WebhookEventType = z.enum(WEBHOOK_EVENTS);
 export type WebhookEventType = z.infer<typeof WebhookEventType>;
 
-export const WebhookEventFilter = z.array(WebhookEventType).min(1).max(WEBHOOK_EVENTS.length);
+export const WebhookEventFilter = z
+  .array(WebhookEventType)
+  .min(1)
+  .max(WEBHOOK_EVENTS.length)
+  .default([...ENDING_EVENTS])
+  .meta({
+    description: `What is sent: how a job ends by default, and \`job.progress\`, every ${PROGRESS_EVERY_SECONDS} seconds at most, where it is named.`,
+  });
 
 export const WebhookRequest = z
   .strictObject({
     url: uriOf(['https', 'http'], 'webhook.url'),
-    events: WebhookEventFilter.default([...WEBHOOK_EVENTS]),
+    events: WebhookEventFilter,
   })
   .meta({ id: 'WebhookRequest' });
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { WEBHOOK_EVENTS, WebhookEventFilter } from './job-request.js';
+import { WebhookEventFilter } from './job-request.js';
 import { uriOf } from './uri.js';
 
 /** Of one tenant. */
@@ -10,14 +10,13 @@ const Url = uriOf(['https', 'http'], 'url').meta({
     'Where events are posted to; it must lead to a public address, or to a network that the deployment allows.',
   examples: ['https://example.com/hooks/headstart'],
 });
-const Events = WebhookEventFilter.meta({ description: 'What is sent.' });
 const Enabled = z.boolean().meta({ description: 'Nothing is sent to an endpoint that is not.' });
 
 /** The body of `POST /webhooks`. */
 export const WebhookEndpointRequest = z
   .strictObject({
     url: Url,
-    events: Events.default([...WEBHOOK_EVENTS]),
+    events: WebhookEventFilter,
     enabled: Enabled.default(true),
   })
   .meta({ id: 'WebhookEndpointRequest' });
@@ -26,7 +25,7 @@ export type WebhookEndpointRequestInput = z.input<typeof WebhookEndpointRequest>
 
 /** The body of `PATCH /webhooks/:id`: what is left out stays as it is. */
 export const WebhookEndpointChange = z
-  .strictObject({ url: Url, events: Events, enabled: Enabled })
+  .strictObject({ url: Url, events: WebhookEventFilter.unwrap(), enabled: Enabled })
   .partial()
   .refine((change) => Object.keys(change).length > 0, { error: 'must have a field to change' })
   .meta({ id: 'WebhookEndpointChange' });
@@ -37,11 +36,14 @@ export const WebhookEndpoint = z
   .object({
     id: z.string(),
     url: Url,
-    events: Events,
+    events: WebhookEventFilter.unwrap(),
     enabled: Enabled,
     disabledReason: z.enum(['gone']).nullable().meta({
       description:
         '`gone`: its receiver answered 410, which disables it; null where it is enabled, or a client has disabled it.',
+    }),
+    previousSecretExpiresAt: z.iso.datetime().nullable().meta({
+      description: 'Until then the secret before the last rotation signs too; null where there was none.',
     }),
     createdAt: z.iso.datetime(),
     updatedAt: z.iso.datetime(),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Job } from './job.js';
+import { Job, Progress } from './job.js';
 import { WebhookEventType } from './job-request.js';
 
 /**
@@ -40,6 +40,7 @@ export const WebhookEvent = z
       metrics: Job.shape.metrics.element
         .nullable()
         .meta({ description: 'Of the last epoch; null if none ended.' }),
+      progress: Progress.nullable(),
     }),
   })
   .meta({ id: 'WebhookEvent' });

@@ -1,9 +1,9 @@
 import type { Redis } from 'ioredis';
 import type { QueueParts } from './parts.js';
-import { type JobEnding, type JobRecord, tenantOf } from './payload.js';
+import type { JobEnding, JobRecord } from './payload.js';
 import { toJob } from './to-job.js';
 import { updatePayload } from './update-payload.js';
-import { queueWebhooks } from './webhook-queue.js';
+import { findReceivers, queueEvent, toEvent } from './webhook-queue.js';
 
 /**
  * Decides how a job ends. The first who asks decides, and everybody else is told what it was: a worker that dies between the webhooks of a
@@ -28,6 +28,7 @@ export async function announceEnding(
   record: JobRecord,
   { status, error, at }: JobEnding,
 ): Promise<void> {
+  const receivers = await findReceivers(parts, record, `job.${status}`);
   const job = { ...(await toJob(record)), status, error, finishedAt: at };
-  await queueWebhooks(parts, tenantOf(record.data), job, `job.${status}`, at);
+  await queueEvent(parts.webhooks, receivers, toEvent(job, `job.${status}`, at));
 }

@@ -10,7 +10,7 @@ export * from './failure.js';
 export * from './finish-job.js';
 export * from './idempotency.js';
 export * from './job-queue.js';
-export { JOBS_QUEUE } from './keys.js';
+export { jobKey, JOBS_QUEUE, sendingKey } from './keys.js';
 export * from './list-jobs.js';
 export * from './parts.js';
 export * from './payload.js';

@@ -59,6 +59,11 @@ export function deliveriesKey(prefix: string, receiverId: string): string {
   return `${prefix}:deliveries:${receiverId}`;
 }
 
+/** There while a `job.progress` of that job is on its way to that receiver. */
+export function sendingKey(prefix: string, jobId: string, receiverId: string): string {
+  return `${prefix}:sending:${jobId}:${receiverId}`;
+}
+
 /** The stream of what happened to a job, and the channel that says when there is more. */
 export function eventsKey(prefix: string, id: string): string {
   return `${prefix}:events:${id}`;

@@ -9,12 +9,19 @@ import { deliveriesKey, endpointsKey } from './keys.js';
 import type { QueueParts } from './parts.js';
 
 /**
- * A tenant's endpoint as Redis keeps it, its secret readable, as each webhook is signed with it. Only the answers that make a secret
+ * A tenant's endpoint as Redis keeps it, its secrets readable, as each webhook is signed with them. Only the answers that make a secret
  * show it: the schema of every other leaves it out.
  */
 export interface StoredEndpoint extends WebhookEndpoint {
   secret: string;
+  /** Those before it, newest first; after `until`, an ISO time, they sign no more. */
+  previousSecrets: { secret: string; until: string }[];
 }
+
+/** How long a receiver has to take over a new secret. */
+const ROTATION_MS = 24 * 3600 * 1000;
+/** Of an endpoint at a time: each makes the headers longer. */
+const MAX_SECRETS = 10;
 
 const ADD = `
 if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then return 0 end
@@ -41,6 +48,8 @@ export async function createEndpoint(
     createdAt: now,
     updatedAt: now,
     secret: newSecret(),
+    previousSecretExpiresAt: null,
+    previousSecrets: [],
   };
   const key = endpointsKey(prefix, tenant);
   const added = await redis.eval(ADD, 1, key, endpoint.id, JSON.stringify(endpoint), MAX_WEBHOOK_ENDPOINTS);
@@ -92,6 +101,26 @@ export async function updateEndpoint(
     const after: StoredEndpoint = { ...endpoint, ...change(endpoint), updatedAt: new Date().toISOString() };
     if ((await redis.eval(SWAP, 1, key, id, before, JSON.stringify(after))) === 1) return after;
   }
+}
+
+/** Makes a new secret; the one before signs beside it for a day. @throws AppError('webhook_not_found') */
+export function rotateSecret(parts: Parts, tenant: string, id: string): Promise<StoredEndpoint> {
+  return updateEndpoint(parts, tenant, id, ({ secret, previousSecrets }) => {
+    const nowMs = Date.now();
+    const until = new Date(nowMs + ROTATION_MS).toISOString();
+    const valid = previousSecrets.filter((previous) => Date.parse(previous.until) > nowMs);
+    return {
+      secret: newSecret(),
+      previousSecretExpiresAt: until,
+      previousSecrets: [{ secret, until }, ...valid].slice(0, MAX_SECRETS - 1),
+    };
+  });
+}
+
+/** What a webhook is signed with at that time, the newest first. */
+export function signingSecrets({ secret, previousSecrets }: StoredEndpoint, now: Date): string[] {
+  const valid = previousSecrets.filter(({ until }) => Date.parse(until) > now.getTime());
+  return [secret, ...valid.map((previous) => previous.secret)];
 }
 
 /** Its log goes with it; what is queued for it is dropped when its turn comes. @throws AppError('webhook_not_found') */

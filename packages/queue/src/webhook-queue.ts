@@ -1,10 +1,24 @@
 import { randomUUID } from 'node:crypto';
-import { AppError, type Job, WebhookEvent, type WebhookEventType } from '@headstart/contracts';
+import {
+  AppError,
+  type Job,
+  PROGRESS_EVERY_SECONDS,
+  WebhookEvent,
+  type WebhookEventType,
+} from '@headstart/contracts';
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { DELIVERIES_KEPT_SECONDS } from './deliveries.js';
 import type { QueueParts } from './parts.js';
-import { PAYLOAD_VERSION, type WebhookPayload, type WebhookReceiver, type WebhookRecord } from './payload.js';
+import {
+  type JobRecord,
+  PAYLOAD_VERSION,
+  tenantOf,
+  type WebhookPayload,
+  type WebhookReceiver,
+  type WebhookRecord,
+} from './payload.js';
+import { toJob } from './to-job.js';
 import { listEndpoints } from './webhook-endpoints.js';
 
 export const WEBHOOKS_QUEUE = 'webhooks';
@@ -58,7 +72,7 @@ export async function replayWebhook(
   if (!record || receiverIdOf(record.data) !== receiverId)
     throw new AppError(
       'delivery_not_found',
-      `No event with the webhook id "${id}" was sent there in the last 30 days.`,
+      `There is no event with the webhook id "${id}" to send there again. How a job ended is kept for 30 days, its progress is not.`,
     );
   const replay: WebhookPayload = { ...record.data, replayOf: id };
   const once = { attempts: 1, removeOnComplete: true, removeOnFail: true };
@@ -68,32 +82,60 @@ export async function replayWebhook(
 /** BullMQ looks ids up among its own keys. */
 const WEBHOOK_ID = /^[0-9a-f-]{36}_job_[a-z]+(_[0-9a-f-]{36})?$/;
 
-/** Queues a webhook, once for each job, type of event and receiver. */
+/** Queues a webhook, once for each job, type of event and receiver; progress once for each of these within a time. */
 export function addWebhook(queue: Queue<WebhookPayload>, payload: WebhookPayload): Promise<WebhookRecord> {
   const { type, data } = payload.event;
-  const receiverId = 'endpoint' in payload ? payload.endpoint.id : null;
-  return queue.add('send', payload, { jobId: webhookId(data.id, type, receiverId) });
+  const jobId = webhookId(data.id, type, 'endpoint' in payload ? payload.endpoint.id : null);
+  if (type !== 'job.progress') return queue.add('send', payload, { jobId });
+  return queue.add('send', payload, {
+    jobId: `${jobId}_${Date.now()}`,
+    deduplication: { id: jobId, ttl: PROGRESS_EVERY_SECONDS * 1000 },
+    // The next one says more than another try of this one could.
+    attempts: 1,
+    removeOnComplete: true,
+    removeOnFail: true,
+  });
 }
 
-/** Queues an event of a job for everyone who has asked for it: the job's own webhook, and the tenant's endpoints. */
-export async function queueWebhooks(
-  parts: Pick<QueueParts, 'redis' | 'prefix' | 'webhooks'>,
-  tenant: string,
-  job: Job,
+type Parts = Pick<QueueParts, 'redis' | 'prefix' | 'webhooks'>;
+
+/** Who has asked for an event of a job: the job's own webhook, and the endpoints of its tenant. */
+export async function findReceivers(
+  parts: Parts,
+  { data }: JobRecord,
   type: WebhookEventType,
-  timestamp: string,
-): Promise<void> {
-  const { webhook } = job.request;
+): Promise<WebhookReceiver[]> {
+  const { webhook } = data.request;
+  const tenant = tenantOf(data);
   const receivers: WebhookReceiver[] = webhook?.events.includes(type) ? [{ url: webhook.url }] : [];
   for (const { id, enabled, events } of await listEndpoints(parts, tenant))
     if (enabled && events.includes(type)) receivers.push({ endpoint: { tenant, id } });
+  return receivers;
+}
+
+export function toEvent(job: Job, type: WebhookEventType, timestamp: string): WebhookEvent {
   // The schema drops the parts of the job that the event leaves out.
-  const event = WebhookEvent.parse({
+  return WebhookEvent.parse({
     type,
     timestamp,
     data: { ...job, metrics: job.metrics.at(-1) ?? null },
   });
+}
+
+export async function queueEvent(
+  queue: Queue<WebhookPayload>,
+  receivers: WebhookReceiver[],
+  event: WebhookEvent,
+): Promise<void> {
   await Promise.all(
-    receivers.map((receiver) => addWebhook(parts.webhooks, { version: PAYLOAD_VERSION, event, ...receiver })),
+    receivers.map((receiver) => addWebhook(queue, { version: PAYLOAD_VERSION, event, ...receiver })),
   );
+}
+
+/** Queues `job.progress` for everyone who has asked for it and was told of nothing within the last seconds. */
+export async function queueProgress(parts: Parts, record: JobRecord): Promise<void> {
+  const receivers = await findReceivers(parts, record, 'job.progress');
+  if (receivers.length === 0) return;
+  const event = toEvent(await toJob(record), 'job.progress', new Date().toISOString());
+  await queueEvent(parts.webhooks, receivers, event);
 }

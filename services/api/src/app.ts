@@ -38,6 +38,7 @@ import { readyzRoute } from './routes/readyz.js';
 import { replayJobDeliveryRoute } from './routes/replay-job-delivery.js';
 import { replayWebhookDeliveryRoute } from './routes/replay-webhook-delivery.js';
 import { retryJobRoute } from './routes/retry-job.js';
+import { rotateWebhookSecretRoute } from './routes/rotate-webhook-secret.js';
 import { updateWebhookRoute } from './routes/update-webhook.js';
 
 /** What the app uses and does not own: whoever opened them closes them after the app. */
@@ -95,6 +96,7 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(getWebhookRoute);
   await app.register(updateWebhookRoute, { urlGuard });
   await app.register(deleteWebhookRoute);
+  await app.register(rotateWebhookSecretRoute);
   await app.register(listWebhookDeliveriesRoute);
   await app.register(replayWebhookDeliveryRoute);
 

@@ -35,6 +35,7 @@ export const Environment = z.object({
   SHUTDOWN_GRACE_SECONDS: Seconds.default(300),
   STALL_TIMEOUT_MINUTES: z.coerce.number().positive().default(30),
   WEBHOOK_SECRET: WebhookSecret.optional(),
+  WEBHOOK_SECRET_PREVIOUS: WebhookSecret.optional(),
   WEBHOOK_RETRY_DELAYS_SECONDS: z
     .string()
     .default(WEBHOOK_DELAYS)
@@ -78,8 +79,8 @@ export interface WorkerConfig {
 }
 
 export interface WebhookConfig {
-  /** `whsec_...`; without it nothing can be signed, so nothing is sent. */
-  secret: string | undefined;
+  /** `whsec_...`, of jobs' own webhooks, the newest first; without one nothing can be signed, so nothing is sent. */
+  secrets: string[];
   /** Seconds to wait after the first, second, ... failed try. One more try than delays. */
   retryDelaysSeconds: number[];
   timeoutMs: number;
@@ -106,7 +107,9 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     shutdownGraceMs: parsed.SHUTDOWN_GRACE_SECONDS * 1000,
     stallTimeoutMs: parsed.STALL_TIMEOUT_MINUTES * 60_000,
     webhooks: {
-      secret: parsed.WEBHOOK_SECRET,
+      secrets: [parsed.WEBHOOK_SECRET, parsed.WEBHOOK_SECRET_PREVIOUS].filter(
+        (secret) => secret !== undefined,
+      ),
       retryDelaysSeconds: parsed.WEBHOOK_RETRY_DELAYS_SECONDS,
       timeoutMs: parsed.WEBHOOK_TIMEOUT_SECONDS * 1000,
     },

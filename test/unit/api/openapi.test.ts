@@ -67,6 +67,7 @@ describe('openapi.yaml', () => {
       'POST /jobs/{id}/retry',
       'POST /webhooks',
       'POST /webhooks/{id}/deliveries/{webhookId}/replay',
+      'POST /webhooks/{id}/rotate-secret',
     ]);
     for (const code of Object.keys(ERRORS)) expect(document.info.description).toContain(`| \`${code}\` |`);
     expect(Object.keys(document.webhooks ?? {})).toEqual([...WEBHOOK_EVENTS]);

@@ -12,7 +12,7 @@ describe('the configuration', () => {
       lockDurationMs: 30_000,
       stalledIntervalMs: 15_000,
       shutdownGraceMs: 300_000,
-      webhooks: { secret: undefined, timeoutMs: 15_000 },
+      webhooks: { secrets: [], timeoutMs: 15_000 },
       datasetLimits: {
         downloadBytes: 5e9,
         archiveEntries: 200_000,

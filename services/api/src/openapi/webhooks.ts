@@ -1,10 +1,18 @@
-import { WEBHOOK_EVENTS, type WebhookEventType } from '@headstart/contracts';
+import { PROGRESS_EVERY_SECONDS, WEBHOOK_EVENTS, type WebhookEventType } from '@headstart/contracts';
 import type { OpenAPIV3_1 } from 'openapi-types';
 
 const MEANING: Record<WebhookEventType, string> = {
   'job.succeeded': 'The model and its files have been published.',
   'job.failed': 'The job has ended without a model; `data.error` says why.',
   'job.canceled': 'The job was canceled, and no worker has it any more.',
+  'job.progress': `How far the job is. At most one in ${PROGRESS_EVERY_SECONDS} seconds, each tried once, and none behind the job's end.`,
+};
+
+const SUMMARY: Record<WebhookEventType, string> = {
+  'job.succeeded': 'A job has succeeded',
+  'job.failed': 'A job has failed',
+  'job.canceled': 'A job has been canceled',
+  'job.progress': 'A job goes on',
 };
 
 const HEADERS: OpenAPIV3_1.ParameterObject[] = [
@@ -43,7 +51,7 @@ function describe(type: WebhookEventType) {
   return {
     operationId: `on${name[0]?.toUpperCase()}${name.slice(1)}`,
     tags: ['webhooks'],
-    summary: `A job has ${name === 'canceled' ? 'been canceled' : name}`,
+    summary: SUMMARY[type],
     description: `${MEANING[type]} Sent to \`webhook.url\` of the job and to the tenant's webhooks, where their \`events\` have \`${type}\`.`,
     parameters: HEADERS,
     requestBody: {

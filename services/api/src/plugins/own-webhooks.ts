@@ -12,6 +12,7 @@ import {
   listEndpoints,
   removeEndpoint,
   replayWebhook,
+  rotateSecret,
   type StoredEndpoint,
   updateEndpoint,
 } from '@headstart/queue';
@@ -27,6 +28,7 @@ export interface OwnWebhooks {
   get(id: string): Promise<StoredEndpoint>;
   update(id: string, change: WebhookEndpointChange): Promise<StoredEndpoint>;
   remove(id: string): Promise<void>;
+  rotateSecret(id: string): Promise<StoredEndpoint>;
   deliveries(id: string, query: DeliveryQuery): Promise<WebhookDeliveryList>;
   /** @throws AppError('webhook_disabled'), AppError('delivery_not_found') */
   replay(id: string, webhookId: string): Promise<void>;
@@ -53,6 +55,7 @@ export const ownWebhooksPlugin = fp(
           })),
         ),
       remove: (id) => app.askQueue((parts) => removeEndpoint(parts, tenant, id)),
+      rotateSecret: (id) => app.askQueue((parts) => rotateSecret(parts, tenant, id)),
       deliveries: (id, query) =>
         app.askQueue(async (parts) => {
           await getEndpoint(parts, tenant, id);

@@ -5,9 +5,10 @@ import {
   isLatestAttempt,
   type JobPayload,
   type JobRecord,
+  queueProgress,
+  type QueueParts,
   updatePayload,
 } from '@headstart/queue';
-import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 
 /** Writes what an attempt reports into the job's record. */
@@ -35,7 +36,7 @@ interface Write {
  * @param onPayload called with the payload behind each write to it: a message about what a client wants may have been lost.
  */
 export function createJobWriter(
-  parts: { redis: Redis; prefix: string },
+  parts: Pick<QueueParts, 'redis' | 'prefix' | 'webhooks'>,
   job: JobRecord,
   attempt: number,
   logger: Logger,
@@ -71,6 +72,7 @@ export function createJobWriter(
           if (!(await isLatestAttempt(parts.redis, job, attempt))) return;
           await job.updateProgress(progress);
           await announceProgress(parts, job.id ?? '', progress);
+          await queueProgress(parts, job);
         },
       });
     },

@@ -157,14 +157,14 @@ interface Context {
 
 /** Runs the trainer, writes what it reports, and passes on to it what comes from outside. */
 async function superviseTrainer(
-  { config, redis, reserve, shutdown, kill }: SupervisorParts,
+  { config, redis, webhooks, reserve, shutdown, kill }: SupervisorParts,
   running: Map<string, RunningAttempt>,
   job: JobRecord,
   assignment: Assignment,
   { deadlineMs, signal, logger, metrics }: Context & { deadlineMs: number | null },
 ): Promise<Ending> {
   let isAbandoned = false;
-  const parts = { redis, prefix: config.queuePrefix };
+  const parts = { redis, prefix: config.queuePrefix, webhooks };
   const heed = ({ canceledAt, finishRequestedAt }: JobPayload) => {
     if (canceledAt !== null) trainer.stop('canceled');
     if (finishRequestedAt !== undefined) trainer.finish();

@@ -79,11 +79,13 @@ export async function startSupervisor(
   const worker = createJobWorker(parts, running);
   const guard = createUrlGuard(config.storage.allowedNetworks);
   const webhookWorker = createWebhookWorker({ redis, prefix, logger, guard, ...config.webhooks });
-  webhookWorker.on('completed', () => metrics.webhookSent('delivered'));
+  webhookWorker.on('completed', (_job, { isDelivered }) => {
+    if (isDelivered) metrics.webhookSent('delivered');
+  });
   webhookWorker.on('failed', (job) =>
     metrics.webhookSent(job?.finishedOn === undefined ? 'failed' : 'given_up'),
   );
-  if (config.webhooks.secret === undefined)
+  if (config.webhooks.secrets.length === 0)
     logger.warn('WEBHOOK_SECRET is not set: webhooks wait until a worker has it');
 
   await subscribeToCommands(channel, worker, running, logger);

@@ -5,11 +5,14 @@
  *              trainer. A receiver is the job's own webhook, signed with the deployment's secret, or an endpoint of its
  *              tenant, looked up for each try and signed with a secret of its own
  *   sent       POST, JSON `{ type, timestamp, data }`, `webhook-id` (the same over all tries), `webhook-timestamp` (of
- *              this try), `webhook-signature: v1,` base64(HMAC-SHA256(secret, `{id}.{timestamp}.{body}`))
+ *              this try), `webhook-signature: v1,` base64(HMAC-SHA256(secret, `{id}.{timestamp}.{body}`)), once for each
+ *              secret: two for a day after a rotation
  *   delivered  any 2xx
  *   gone       410, which disables an endpoint, or the endpoint was removed or disabled before: never tried again
  *   failed     anything else, redirects included, and no answer within the time limit: tried again by the schedule, and
  *              after 429 and 503 not before Retry-After; given up when the schedule is used up
+ *
+ * Progress is tried once, and dropped as soon as the job's end is decided.
  *
  * Each try, with how it ended, goes into the log of its receiver. A webhook may arrive more than once (the answer of a try that
  * worked can be lost): receivers drop known ids.
@@ -19,6 +22,7 @@ import {
   findEndpoint,
   receiverIdOf,
   recordDelivery,
+  signingSecrets,
   updateEndpoint,
   WEBHOOKS_QUEUE,
   type WebhookPayload,
@@ -31,6 +35,7 @@ import type { Logger } from 'pino';
 import type { WebhookConfig } from '../config.js';
 import { leaveNewerPayload } from '../supervisor/payload-version.js';
 import { deliver, DeliveryFailed, type Destination, GONE } from './deliver.js';
+import { sendWhileJobRuns, waitForProgress } from './progress.js';
 import { retryDelayMs } from './schedule.js';
 
 const CONCURRENCY = 20;
@@ -45,14 +50,24 @@ export interface WebhookWorkerOptions extends WebhookConfig {
   guard: UrlGuard;
 }
 
+/** What the queue keeps of a webhook that did not fail. */
+export interface WebhookOutcome {
+  /** False of progress that was dropped. */
+  isDelivered: boolean;
+}
+
 /** Makes the worker; it takes nothing before `run()` is called. The caller closes it, and `redis` after it. */
-export function createWebhookWorker(options: WebhookWorkerOptions): Worker<WebhookPayload> {
+export function createWebhookWorker(options: WebhookWorkerOptions): Worker<WebhookPayload, WebhookOutcome> {
   const { redis, prefix, logger } = options;
-  const worker = new Worker<WebhookPayload>(
+  const worker = new Worker<WebhookPayload, WebhookOutcome>(
     WEBHOOKS_QUEUE,
     async (job, token) => {
       await leaveNewerPayload(job, token, logger);
+      if (job.data.event.type === 'job.progress')
+        return { isDelivered: await sendWhileJobRuns(options, job.data, () => tryOnce(job, options)) };
+      await waitForProgress(options, job, token);
       await tryOnce(job, options);
+      return { isDelivered: true };
     },
     {
       connection: redis,
@@ -113,7 +128,8 @@ async function tryOnce(job: WebhookRecord, options: WebhookWorkerOptions): Promi
     log.warn({ reason: error instanceof Error ? error.message : String(error) }, 'webhook not delivered');
     if (!(error instanceof DeliveryFailed)) throw error;
     if (error.status === GONE && url !== null) await disable(data, url, options);
-    if (!error.isFinal && data.replayOf === undefined)
+    const isTriedAgain = data.replayOf === undefined && data.event.type !== 'job.progress';
+    if (!error.isFinal && isTriedAgain)
       error.nextDelayMs = delayMs(options, job.attemptsMade + 1, error.retryAfterMs);
     await record(error.nextDelayMs === null ? 'given_up' : 'failed', error.status, error);
     throw error.nextDelayMs === null ? new UnrecoverableError(error.message) : error;
@@ -123,10 +139,10 @@ async function tryOnce(job: WebhookRecord, options: WebhookWorkerOptions): Promi
 /** @throws DeliveryFailed where there is none, for now; UnrecoverableError where it is gone, and its log with it. */
 async function findDestination(
   payload: WebhookPayload,
-  { redis, prefix, secret }: WebhookWorkerOptions,
+  { redis, prefix, secrets }: WebhookWorkerOptions,
 ): Promise<Destination> {
   if ('url' in payload) {
-    if (secret !== undefined) return { url: payload.url, secrets: [secret] };
+    if (secrets.length > 0) return { url: payload.url, secrets };
     const message = 'The worker has no WEBHOOK_SECRET to sign with: set it, unsigned ones are never sent.';
     throw new DeliveryFailed('unsigned', message);
   }
@@ -134,7 +150,7 @@ async function findDestination(
   const endpoint = await findEndpoint({ redis, prefix }, tenant, id);
   if (!endpoint) throw new UnrecoverableError('The endpoint was removed.');
   if (!endpoint.enabled) throw new DeliveryFailed('disabled', 'The endpoint is disabled.', { isFinal: true });
-  return { url: endpoint.url, secrets: [endpoint.secret] };
+  return { url: endpoint.url, secrets: signingSecrets(endpoint, new Date()) };
 }
 
 /** Disables the endpoint whose receiver is gone for good, unless it has another URL by now. */
