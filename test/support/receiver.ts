@@ -22,9 +22,10 @@ export const answerWith =
   (response: ServerResponse) =>
     void response.writeHead(status, headers).end();
 
-/** A real HTTP server that takes webhooks. @param answer gets how many requests came before this one. */
+/** A real HTTP server that takes webhooks. @param answer gets how many requests came before this one. @param port 0: any free one. */
 export async function startReceiver(
   answer: (response: ServerResponse, earlier: number) => void,
+  port = 0,
 ): Promise<Receiver> {
   const received: Received[] = [];
   const emitter = new EventEmitter();
@@ -38,11 +39,11 @@ export async function startReceiver(
       emitter.emit('received', received.at(-1));
     });
   });
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  const { port: boundPort } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${port}/hook`,
+    url: `http://127.0.0.1:${boundPort}/hook`,
     received,
     async next() {
       const [request] = (await once(emitter, 'received')) as [Received];
