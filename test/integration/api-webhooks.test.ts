@@ -166,7 +166,7 @@ describe('deliveries', () => {
     expect(first.body['deliveries']).toMatchObject([{ ...delivery, status: 502 }, { status: 501 }]);
     const second = await api.ask({ url: `${url}?limit=2&cursor=${String(first.body['nextCursor'])}` });
     expect(second.body).toMatchObject({ deliveries: [{ status: 500 }], nextCursor: null });
-    for (const query of ['limit=0', 'limit=101', 'cursor=x', 'page=2'])
+    for (const query of ['limit=0', 'limit=101', 'cursor=x', 'cursor=0-0', 'page=2'])
       expect((await api.ask({ url: `${url}?${query}` })).status).toBe(400);
   });
 

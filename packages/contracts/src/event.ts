@@ -28,14 +28,25 @@ const StoredEvents = [
 export const StoredJobEvent = z.discriminatedUnion('type', StoredEvents);
 export type StoredJobEvent = z.infer<typeof StoredJobEvent>;
 
+const ProgressEvent = z.object({ type: z.literal('progress'), progress: Progress });
+
+export const JobEvent = z.discriminatedUnion('type', [...StoredEvents, ProgressEvent]);
+export type JobEvent = z.infer<typeof JobEvent>;
+
+const at = z.iso.datetime().meta({ description: 'When it happened.' });
+const [StatusEvent, PhaseEvent, EpochEvent, LogEvent] = StoredEvents;
+
 /** The data of an event of `GET /jobs/:id/events`; `type` is the event's name too. */
-export const JobEvent = z
+export const SentJobEvent = z
   .discriminatedUnion('type', [
-    ...StoredEvents,
-    z.object({ type: z.literal('progress'), progress: Progress }),
+    StatusEvent.extend({ at }),
+    PhaseEvent.extend({ at }),
+    EpochEvent.extend({ at }),
+    LogEvent.extend({ at }),
+    ProgressEvent.extend({ at }),
   ])
   .meta({ id: 'JobEvent' });
-export type JobEvent = z.infer<typeof JobEvent>;
+export type SentJobEvent = z.infer<typeof SentJobEvent>;
 
 /** A line of `GET /jobs/:id/logs`. */
 export const JobLogLine = JobLog.extend({ at: z.iso.datetime() }).meta({ id: 'JobLogLine' });

@@ -24,7 +24,11 @@ export const ListQuery = z.strictObject({
     .max(100)
     .default(20)
     .meta({ description: 'Jobs of a page, at most.' }),
-  cursor: z.string().min(1).optional().meta({ description: '`nextCursor` of the page before.' }),
+  cursor: z
+    .string()
+    .regex(/^\d{13}:[0-9a-f-]{36}$/, 'must be `nextCursor` of an earlier answer')
+    .optional()
+    .meta({ description: '`nextCursor` of the page before.' }),
   status: oneOrMore(JobStatus)
     .optional()
     .meta({ description: 'Only jobs of this status, or of one of these.' }),

@@ -111,6 +111,9 @@ export const Optimizer = z
   });
 export type Optimizer = z.infer<typeof Optimizer>;
 
+/** What the refinement below says, for the document. */
+const OF_STEP = { properties: { type: { const: 'step' } }, required: ['type'] };
+
 export const Schedule = z
   .strictObject({
     type: z.enum(['constant', 'step', 'cosine']).default('constant'),
@@ -134,7 +137,7 @@ export const Schedule = z
   .refine((s) => s.type === 'step' || (s.everyEpochs === undefined && s.factor === undefined), {
     error: 'everyEpochs and factor belong to the schedule of type "step"',
   })
-  .meta({ id: 'Schedule' });
+  .meta({ id: 'Schedule', dependentSchemas: { everyEpochs: OF_STEP, factor: OF_STEP } });
 export type Schedule = z.infer<typeof Schedule>;
 
 export const Augmentation = z
@@ -201,6 +204,7 @@ export const TrainingRequest = z
     headEpochs: z
       .int()
       .min(0)
+      .max(9_999)
       .optional()
       .meta({ description: 'Of the epochs, how many train the head alone before the base is unfrozen.' }),
     validationSplit: z.number().min(0.01).max(0.9).optional().meta({

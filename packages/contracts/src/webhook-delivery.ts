@@ -58,7 +58,7 @@ export const DeliveryQuery = z.strictObject({
     .meta({ description: 'Deliveries of a page, at most.' }),
   cursor: z
     .string()
-    .regex(/^\d{1,15}-\d{1,15}$/, 'must be `nextCursor` of an earlier answer')
+    .regex(/^[1-9]\d{0,14}-\d{1,15}$/, 'must be `nextCursor` of an earlier answer')
     .optional()
     .meta({ description: '`nextCursor` of the page before.' }),
 });

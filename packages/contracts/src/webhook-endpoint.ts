@@ -28,7 +28,7 @@ export const WebhookEndpointChange = z
   .strictObject({ url: Url, events: WebhookEventFilter.unwrap(), enabled: Enabled })
   .partial()
   .refine((change) => Object.keys(change).length > 0, { error: 'must have a field to change' })
-  .meta({ id: 'WebhookEndpointChange' });
+  .meta({ id: 'WebhookEndpointChange', minProperties: 1 });
 export type WebhookEndpointChange = z.infer<typeof WebhookEndpointChange>;
 
 /** A URL to which the events of all jobs of a tenant are posted. */

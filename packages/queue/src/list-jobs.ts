@@ -128,14 +128,3 @@ async function readJob({ jobs }: Parts, member: string): Promise<Job | null> {
     throw error;
   });
 }
-
-/** A cursor as clients see it: they have nothing to read in it. */
-export function formatCursor(member: string): string {
-  return Buffer.from(member).toString('base64url');
-}
-
-/** @returns null where it is no cursor of ours. */
-export function parseCursor(cursor: string): string | null {
-  const member = Buffer.from(cursor, 'base64url').toString();
-  return /^\d{13}:[0-9a-f-]{36}$/.test(member) ? member : null;
-}

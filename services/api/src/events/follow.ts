@@ -1,4 +1,4 @@
-import { ENDED_STATUSES, type JobEvent } from '@headstart/contracts';
+import { ENDED_STATUSES, type JobEvent, type SentJobEvent } from '@headstart/contracts';
 import type { JobFeed } from './feed.js';
 
 /** Id of the last event of a job, which is made from its record: behind it there is nothing. */
@@ -45,6 +45,6 @@ export async function* follow(feed: JobFeed, after: string, signal: AbortSignal)
 
 /** One event (WHATWG HTML, server-sent events). Without an id it leaves the client's last one as it is. */
 function format(event: JobEvent, at: Date, id?: string): string {
-  const data = JSON.stringify({ ...event, at: at.toISOString() });
-  return `${id === undefined ? '' : `id: ${id}\n`}event: ${event.type}\ndata: ${data}\n\n`;
+  const data: SentJobEvent = { ...event, at: at.toISOString() };
+  return `${id === undefined ? '' : `id: ${id}\n`}event: ${event.type}\ndata: ${JSON.stringify(data)}\n\n`;
 }

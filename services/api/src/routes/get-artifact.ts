@@ -15,7 +15,8 @@ import { problemResponses } from '../http/problem-responses.js';
 import { parseRange } from '../http/range.js';
 import { LINK_SECONDS } from '../jobs/artifacts.js';
 
-const File = { schema: z.string().meta({ format: 'binary' }) };
+/** Bytes, of which a JSON schema says nothing. */
+const File = { schema: z.unknown() };
 const MEDIA_TYPES = [
   'application/octet-stream',
   'application/json',

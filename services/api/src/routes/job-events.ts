@@ -23,10 +23,17 @@ const schema = {
   }),
   response: {
     200: {
-      description: 'The events. The data of each is a JobEvent as JSON, with `at`, the time it happened.',
+      description: 'The events; the schema is of each.',
       content: {
         'text/event-stream': {
-          schema: z.string().meta({ contentSchema: { $ref: '#/components/schemas/JobEvent' } }),
+          schema: z.object({
+            id: z.string().optional().meta({ description: 'For `Last-Event-ID`; `progress` has none.' }),
+            event: z.enum(['status', 'phase', 'epoch', 'log', 'progress']),
+            data: z.string().meta({
+              contentMediaType: 'application/json',
+              contentSchema: { $ref: '#/components/schemas/JobEvent' },
+            }),
+          }),
         },
       },
     },
@@ -48,7 +55,7 @@ const route: FastifyPluginAsyncZod = async (app) => {
         .header('x-accel-buffering', 'no')
         // A service that closes ends the answer, and must not then wait for the client to close what carried it.
         .header('connection', 'close')
-        .send(app.followJob(job.id, after, request.caller.dismissed) as unknown as string)
+        .send(app.followJob(job.id, after, request.caller.dismissed) as never)
     );
   });
 };

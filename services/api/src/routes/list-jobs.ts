@@ -1,5 +1,4 @@
-import { AppError, JobList, ListQuery, summarize } from '@headstart/contracts';
-import { formatCursor, parseCursor } from '@headstart/queue';
+import { JobList, ListQuery, summarize } from '@headstart/contracts';
 import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { problemResponses } from '../http/problem-responses.js';
@@ -20,22 +19,9 @@ const schema = {
 const route: FastifyPluginAsyncZod = async (app) => {
   app.get('/jobs', { schema }, async (request, reply) => {
     const { cursor, ...query } = request.query;
-    const page = await app.listOwnJobs(request, query, cursor === undefined ? null : readCursor(cursor));
-    const { jobs, nextCursor } = page;
-    return reply.type('application/json').send({
-      jobs: jobs.map(summarize),
-      nextCursor: nextCursor === null ? null : formatCursor(nextCursor),
-    });
+    const { jobs, nextCursor } = await app.listOwnJobs(request, query, cursor ?? null);
+    return reply.type('application/json').send({ jobs: jobs.map(summarize), nextCursor });
   });
 };
-
-function readCursor(received: string): string {
-  const cursor = parseCursor(received);
-  if (cursor !== null) return cursor;
-  const message = 'must be `nextCursor` of an earlier answer';
-  throw new AppError('invalid_request', `The query is not valid. cursor: ${message}.`, {
-    errors: [{ field: 'cursor', message, received }],
-  });
-}
 
 export const listJobsRoute = fp(route, { name: 'list-jobs', dependencies: ['own-jobs', 'openapi'] });
