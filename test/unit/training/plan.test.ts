@@ -323,11 +323,11 @@ describe('classes and weights', () => {
     const weights = (name: string, jobModelUri?: string) =>
       plan({ scenario: 'small-similar', model: { weights: name } }, CLASSES, jobModelUri).weights;
     expect(plan({ scenario: 'small-similar' }).weights).toEqual({ source: 'imagenet' });
-    expect(weights('s3://b/w.h5')).toEqual({ source: 'h5', uri: 's3://b/w.h5' });
-    expect(weights('s3://b/model.json')).toEqual({ source: 'tfjs', uri: 's3://b/model.json' });
-    expect(weights('job:abc', 's3://b/abc/model/model.json')).toEqual({
+    expect(weights('s3://bucket/w.h5')).toEqual({ source: 'h5', uri: 's3://bucket/w.h5' });
+    expect(weights('s3://bucket/model.json')).toEqual({ source: 'tfjs', uri: 's3://bucket/model.json' });
+    expect(weights('job:abc', 's3://bucket/abc/model/model.json')).toEqual({
       source: 'tfjs',
-      uri: 's3://b/abc/model/model.json',
+      uri: 's3://bucket/abc/model/model.json',
       jobId: 'abc',
     });
   });

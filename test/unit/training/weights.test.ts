@@ -66,7 +66,7 @@ describe('Keras .h5 files', () => {
       `layers/conv2d${index === 0 ? '' : `_${index}`}/vars/${part === 'kernel' ? 0 : 1}`,
   };
   it.each(Object.keys(layouts))('are read in the layout of %s', async (name) => {
-    const { layers } = await load(planUpTo('block1_pool', 's3://b/w.h5'), await writeH5(layouts[name]!));
+    const { layers } = await load(planUpTo('block1_pool', 's3://bucket/w.h5'), await writeH5(layouts[name]!));
     expect(
       [...layers].map(([layer, { kernel, bias }]) => [layer, kernel.length, kernel[0], bias.length, bias[0]]),
     ).toEqual([
@@ -77,7 +77,7 @@ describe('Keras .h5 files', () => {
 
   it('that lack layers are refused naming them', async () => {
     const path = await writeH5(layouts['Keras 1']!);
-    await expect(load(planUpTo('block2_pool', 's3://b/w.h5'), path)).rejects.toMatchObject({
+    await expect(load(planUpTo('block2_pool', 's3://bucket/w.h5'), path)).rejects.toMatchObject({
       code: 'weights_invalid',
       details: { missingLayers: ['block2_conv1', 'block2_conv2'] },
     });
@@ -85,13 +85,15 @@ describe('Keras .h5 files', () => {
 
   it('whose layers have other shapes are refused naming them', async () => {
     const path = await writeH5(layouts['Keras 1']!, [3, 3, 4, 64]);
-    await expect(load(planUpTo('block1_pool', 's3://b/w.h5'), path)).rejects.toThrow(
+    await expect(load(planUpTo('block1_pool', 's3://bucket/w.h5'), path)).rejects.toThrow(
       'block1_conv1 (kernel [3, 3, 4, 64], needed [3, 3, 3, 64])',
     );
   });
 
   it('that are none are refused', async () => {
-    await expect(load(planUpTo('block1_pool', 's3://b/w.h5'), import.meta.filename)).rejects.toMatchObject({
+    await expect(
+      load(planUpTo('block1_pool', 's3://bucket/w.h5'), import.meta.filename),
+    ).rejects.toMatchObject({
       code: 'weights_invalid',
     });
   });
@@ -165,7 +167,7 @@ describe('tfjs models', () => {
 
   it('that are none are refused', async () => {
     await expect(
-      load(planUpTo('block1_pool', 's3://b/model.json'), import.meta.filename),
+      load(planUpTo('block1_pool', 's3://bucket/model.json'), import.meta.filename),
     ).rejects.toMatchObject({ code: 'weights_invalid' });
   });
 });
@@ -174,7 +176,7 @@ describe.skipIf(missing)('genuine ImageNet weights', () => {
   it.each(['block2_pool', 'block3_pool'])(
     'give the features another framework computes, at %s',
     async (featureLayer) => {
-      const plan = planUpTo(featureLayer, 's3://b/w.h5', 224);
+      const plan = planUpTo(featureLayer, 's3://bucket/w.h5', 224);
       const network = buildNetwork(plan, await load(plan, BLOCK_1_TO_3_WEIGHTS));
       const golden = new h5wasm.File(GOLDEN_FEATURES, 'r');
       const bytes = (golden.get('images_rgb_u8') as InstanceType<typeof h5wasm.Dataset>).value as Uint8Array;
@@ -206,7 +208,9 @@ describe.skipIf(missing)('genuine ImageNet weights', () => {
   );
 
   it('lack block4 and block5, and say so', async () => {
-    await expect(load(planUpTo('block4_conv2', 's3://b/w.h5'), BLOCK_1_TO_3_WEIGHTS)).rejects.toMatchObject({
+    await expect(
+      load(planUpTo('block4_conv2', 's3://bucket/w.h5'), BLOCK_1_TO_3_WEIGHTS),
+    ).rejects.toMatchObject({
       details: { missingLayers: ['block4_conv1', 'block4_conv2'] },
     });
   });
