@@ -1,10 +1,17 @@
-import { HeadstartClient } from '@headstart/client';
+import { type ArtifactOptions, HeadstartClient } from '@headstart/client';
 import type { AppError, Job, JobRequestInput } from '@headstart/contracts';
-import { JOBS_QUEUE, newJobId } from '@headstart/queue';
+import { JOBS_QUEUE, type JobPayload, type JobRecord, newJobId } from '@headstart/queue';
 import { Worker } from 'bullmq';
-import { join } from 'node:path';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer, request as requestHttp } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join, resolve } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { runInNewContext } from 'node:vm';
+import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { makeFolders, startApi, type TestApi } from '../support/api.js';
 import { makeHolder } from '../support/keys.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
@@ -21,8 +28,8 @@ beforeEach(async () => {
 });
 afterEach(() => api.close());
 
-function startWorker(): Worker {
-  return new Worker(JOBS_QUEUE, async () => undefined, {
+function startWorker(work: (job: JobRecord) => Promise<void> = async () => undefined): Worker {
+  return new Worker<JobPayload>(JOBS_QUEUE, work, {
     connection: api.queue.redis,
     prefix: api.queue.prefix,
   });
@@ -114,6 +121,101 @@ describe('the client', () => {
     expect(error).toMatchObject({ name: 'AppError', code: 'unknown_layer', status: 400 });
     expect(error.errors?.[0]).toMatchObject({ field: 'freezeLayers', received: 'block9_pool' });
     await expect(client.getJob('../healthz')).rejects.toMatchObject({ code: 'job_not_found' });
+  });
+
+  it('lets every call be given up', async () => {
+    const { id } = await client.createJob(request);
+    const signal = AbortSignal.abort(new Error('enough'));
+    const calls = [
+      client.createJob(request, { signal }),
+      client.dryRun(request, { signal }),
+      client.listJobs({}, { signal }),
+      client.eachJob({}, { signal }).next(),
+      client.getJob(id, { signal }),
+      client.cancelJob(id, { signal }),
+      client.finishJob(id, { signal }),
+      client.retryJob(id, { signal }),
+      client.deleteJob(id, { signal }),
+      client.waitForJob(id, { signal }),
+      client.followJob(id, { signal }).next(),
+      client.readLogs(id, { signal }).next(),
+      client.listArtifacts(id, { signal }),
+      client.downloadArtifact(id, 'labels.json', { signal }),
+      client.createWebhook({ url: 'https://example.com/hook' }, { signal }),
+      client.listWebhooks({ signal }),
+      client.getWebhook(id, { signal }),
+      client.updateWebhook(id, {}, { signal }),
+      client.rotateWebhookSecret(id, { signal }),
+      client.deleteWebhook(id, { signal }),
+      client.listWebhookDeliveries(id, {}, { signal }),
+      client.listJobDeliveries(id, {}, { signal }),
+      client.replayWebhookDelivery(id, 'event', { signal }),
+      client.replayJobDelivery(id, 'event', { signal }),
+    ];
+    for (const call of calls) await expect(call).rejects.toThrow('enough');
+    expect((await client.listJobs()).jobs).toMatchObject([{ id, status: 'queued' }]);
+  });
+
+  it('downloads files, whole or in part, below a path of a gateway too', async () => {
+    const { id } = await client.createJob(request);
+    const folder = join(api.root, 'output', id);
+    await mkdir(join(folder, 'a b'), { recursive: true });
+    await writeFile(join(folder, 'a b', 'ü%.bin'), 'abcdef');
+    const read = async (options?: ArtifactOptions) => {
+      const { body, ...rest } = await client.downloadArtifact(id, 'a b/ü%.bin', options);
+      return { text: await text(body), ...rest };
+    };
+    const contentType = 'application/octet-stream';
+    expect(await read()).toEqual({ text: 'abcdef', sizeBytes: 6, contentType });
+    expect(await read({ range: { start: 4 } })).toEqual({ text: 'ef', sizeBytes: 2, contentType });
+    expect(await read({ range: { start: 1, end: 2 } })).toEqual({ text: 'bc', sizeBytes: 2, contentType });
+    await expect(read({ range: { start: 6 } })).rejects.toMatchObject({ code: 'range_not_satisfiable' });
+    await expect(client.downloadArtifact(id, 'none')).rejects.toMatchObject({ code: 'storage_not_found' });
+
+    const { port } = new URL(client.baseUrl);
+    const gateway = createServer(({ url = '', method, headers }, response) => {
+      const onward = { port, method, headers, path: url.replace(/^\/headstart/, '') };
+      requestHttp(onward, (answer) => {
+        response.writeHead(answer.statusCode ?? 0, answer.headers);
+        answer.pipe(response);
+      }).end();
+    }).listen(0, '127.0.0.1');
+    onTestFinished(() => void gateway.close());
+    await once(gateway, 'listening');
+    const outside = `http://127.0.0.1:${(gateway.address() as AddressInfo).port}/headstart`;
+    const [file] = await new HeadstartClient(outside).listArtifacts(id);
+    expect(file).toMatchObject({
+      path: 'a b/ü%.bin',
+      url: expect.stringContaining(`${outside}/jobs/`) as string,
+    });
+    expect(await (await fetch(file?.url ?? '')).text()).toBe('abcdef');
+  });
+
+  it('does what the README shows', async () => {
+    const readme = await readFile(resolve(import.meta.dirname, '../../README.md'), 'utf8');
+    const [, imports = '', code = ''] = /```ts\n((?:import .*\n)+)\n([\s\S]*?)```/.exec(readme) ?? [];
+    expect(imports).toContain("import { HeadstartClient } from '@headstart/client'");
+    const local = code
+      .replaceAll('http://localhost:3000', client.baseUrl)
+      .replaceAll('s3://bucket/flowers/', request.datasetUri);
+    const worker = startWorker(async ({ data }) => {
+      const folder = fileURLToPath(data.outputUri);
+      await mkdir(join(folder, 'model'), { recursive: true });
+      await writeFile(join(folder, 'model', 'model.json'), '{"a":1}');
+    });
+    const written: [string, string][] = [];
+    const write = async (path: string, body: ReadableStream<Uint8Array>) =>
+      void written.push([path, await text(body)]);
+    const printed: unknown[] = [];
+    await (runInNewContext(`(async () => {${local}})()`, {
+      HeadstartClient,
+      writeFile: write,
+      process: { env: {} },
+      console: { log: (...values: unknown[]) => printed.push(values) },
+    }) as Promise<void>);
+    expect(written).toEqual([['model.json', '{"a":1}']]);
+    expect(printed.at(-1)).toEqual(['succeeded']);
+    await worker.close();
   });
 
   it('says so where nothing answers', async () => {
