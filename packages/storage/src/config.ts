@@ -11,7 +11,8 @@ const FileRoots = z
   })
   .transform((roots) => roots.map((root) => resolve(root)));
 
-const AllowedNetworks = z
+/** Of an environment variable. */
+export const NetworkList = z
   .string()
   .default('')
   .transform(commaSeparated)
@@ -22,7 +23,7 @@ const AllowedNetworks = z
 /** The environment variables of storage, to spread into a service's own schema. */
 export const storageConfigShape = {
   FILE_ROOTS: FileRoots,
-  ALLOWED_NETWORKS: AllowedNetworks,
+  ALLOWED_NETWORKS: NetworkList,
   S3_ENDPOINT: z
     .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL; unset means AWS' })
     .optional(),

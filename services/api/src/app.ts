@@ -58,6 +58,7 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
     requestIdHeader: false,
     logController: new LogController({ requestIdLogLabel: 'requestId' }),
     genReqId: chooseRequestId,
+    trustProxy: config.trustedProxies.length > 0 && config.trustedProxies,
     clientErrorHandler: answerClientError,
     // Fastify's own 503 is no problem+json. What still comes in on an open connection is answered, and the connection closed behind it.
     return503OnClosing: false,

@@ -1,6 +1,6 @@
 import { LogLevel, parseConfig, uriOf, WebhookSecret } from '@headstart/contracts';
 import { queueConfigShape } from '@headstart/queue';
-import { storageConfig, type StorageConfig, storageConfigShape } from '@headstart/storage';
+import { NetworkList, storageConfig, type StorageConfig, storageConfigShape } from '@headstart/storage';
 import { z } from 'zod';
 
 export const Environment = z.object({
@@ -9,6 +9,7 @@ export const Environment = z.object({
   API_PORT: z.coerce.number().int().min(0).max(65_535).default(3000),
   OUTPUT_URI: uriOf(['s3', 'file'], 'OUTPUT_URI'),
   RATE_LIMIT_PER_MINUTE: z.coerce.number().int().min(1).default(60_000),
+  TRUSTED_PROXIES: NetworkList,
   LOG_LEVEL: LogLevel.default('info'),
   WEBHOOK_SECRET: WebhookSecret.optional(),
   ...queueConfigShape,
@@ -27,6 +28,8 @@ export interface ApiConfig {
   queuePrefix: string;
   /** Requests that one client may send to this process. */
   requestsPerMinute: number;
+  /** CIDRs of gateways whose X-Forwarded-For says who a client is. */
+  trustedProxies: string[];
   logLevel: LogLevel;
   /** Whether the deployment has a secret to sign webhooks with; the API itself signs nothing. */
   signsWebhooks: boolean;
@@ -44,6 +47,7 @@ export function readConfig(env: Record<string, string | undefined> = process.env
     redisUrl: parsed.REDIS_URL,
     queuePrefix: parsed.QUEUE_PREFIX,
     requestsPerMinute: parsed.RATE_LIMIT_PER_MINUTE,
+    trustedProxies: parsed.TRUSTED_PROXIES,
     logLevel: parsed.LOG_LEVEL,
     signsWebhooks: parsed.WEBHOOK_SECRET !== undefined,
     storage: storageConfig(parsed),
