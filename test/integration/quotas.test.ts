@@ -1,4 +1,13 @@
-import { addJob, cancelJob, getRecord, type JobPayload, JOBS_QUEUE, newJobId, toJob } from '@headstart/queue';
+import {
+  addJob,
+  cancelJob,
+  getRecord,
+  type JobPayload,
+  type JobRecord,
+  JOBS_QUEUE,
+  newJobId,
+  toJob,
+} from '@headstart/queue';
 import { callNext, leaveBeyondQuota } from '@headstart/worker';
 import { DelayedError, Worker } from 'bullmq';
 import { join } from 'node:path';
@@ -155,6 +164,19 @@ describe('the quota of running jobs', () => {
     return worker;
   }
 
+  /** Two jobs of a tenant that may run one, both taken by a worker: the first has the slot. */
+  async function takeTwo(): Promise<{ first: JobRecord; second: JobRecord }> {
+    const ids = [await add('birds', 1), await add('birds', 1)];
+    const options = { connection: parts.redis, prefix: parts.prefix };
+    const worker = new Worker<JobPayload>(JOBS_QUEUE, null, options);
+    workers.push(worker);
+    const [first, second] = [await worker.getNextJob('a'), await worker.getNextJob('b')];
+    if (!first || !second) throw new Error('two jobs were added');
+    expect([first.id, second.id]).toEqual(ids);
+    await leaveBeyondQuota(parts, first, 'a', logger);
+    return { first, second };
+  }
+
   const waitFor = (what: string, isSo: () => boolean) => poll(what, () => (isSo() ? true : null), 10_000);
   const runs = (id: string) => [...running.keys()].some((key) => key.endsWith(id));
   const end = (id: string) => [...running].find(([key]) => key.endsWith(id))?.[1]();
@@ -242,14 +264,7 @@ describe('the quota of running jobs', () => {
   });
 
   it('calls a job that was on its way to wait when the last slot became free', async () => {
-    const ids = [await add('birds', 1), await add('birds', 1)];
-    const options = { connection: parts.redis, prefix: parts.prefix };
-    const worker = new Worker<JobPayload>(JOBS_QUEUE, null, options);
-    workers.push(worker);
-    const [first, second] = [await worker.getNextJob('a'), await worker.getNextJob('b')];
-    if (!first || !second) throw new Error('two jobs were added');
-    expect([first.id, second.id]).toEqual(ids);
-    await leaveBeyondQuota(parts, first, 'a', logger);
+    const { first, second } = await takeTwo();
     const moveToDelayed = second.moveToDelayed.bind(second);
     second.moveToDelayed = async (at, token) => {
       await first.moveToCompleted(null, 'a', false);
@@ -259,6 +274,18 @@ describe('the quota of running jobs', () => {
     };
     await expect(leaveBeyondQuota(parts, second, 'b', logger)).rejects.toThrow(DelayedError);
     expect(await second.getState()).toBe('prioritized');
+  });
+
+  it('does not keep a job waiting that was canceled on its way there: it is dropped at once', async () => {
+    const { second } = await takeTwo();
+    const moveToDelayed = second.moveToDelayed.bind(second);
+    second.moveToDelayed = async (at, token) => {
+      await cancelJob(parts, await getRecord(parts.jobs, second.id ?? ''));
+      await moveToDelayed(at, token);
+    };
+    await expect(leaveBeyondQuota(parts, second, 'b', logger)).rejects.toThrow(DelayedError);
+    expect(await second.getState()).toBe('prioritized');
+    expect(await toJob(await getRecord(parts.jobs, second.id ?? ''))).toMatchObject({ status: 'canceled' });
   });
 
   it('is not held by a job whose worker was lost', async () => {

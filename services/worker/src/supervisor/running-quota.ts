@@ -1,4 +1,4 @@
-import { callParked, type JobRecord, takeSlot, tenantOf } from '@headstart/queue';
+import { callParked, type JobRecord, readPayload, takeSlot, tenantOf } from '@headstart/queue';
 import { DelayedError } from 'bullmq';
 import type { Logger } from 'pino';
 
@@ -29,6 +29,9 @@ export async function leaveBeyondQuota(
     'the job waits: its tenant has as many running as it may',
   );
   await job.moveToDelayed(Date.now() + Math.max(LOOK_AGAIN_MS, before * APART_MS), token);
+  // Whoever canceled it meanwhile took it for a running one: it is dropped at once, which tells its webhooks.
+  const payload = await readPayload(parts.redis, job);
+  if (payload !== null && payload.canceledAt !== null) await job.promote().catch(() => undefined);
   // A slot may have become free before this job could be called.
   await callNext(parts, tenant, logger, maxRunning);
   throw new DelayedError();
