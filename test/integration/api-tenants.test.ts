@@ -31,6 +31,7 @@ const WEBHOOK_ROUTES = [
   ['PATCH', '', { enabled: false }],
   ['GET', '/deliveries'],
   ['POST', '/deliveries/b/replay'],
+  ['POST', '/rotate-secret'],
   ['DELETE', ''],
 ] as const;
 
