@@ -151,6 +151,12 @@ describe('a job on record', () => {
     });
     await settled(other, 'failed');
     expect(await read(unlucky.id ?? '')).toMatchObject({ status: 'queued', attempts: 1, error: null });
+    const [waiting] = await parts.jobs.getDelayed();
+    expect(waiting).toMatchObject({
+      id: unlucky.id,
+      delay: 5000,
+      opts: { attempts: 5, backoff: { type: 'exponential' } },
+    });
   });
 
   it("is not found under the names of BullMQ's own keys", async () => {

@@ -77,6 +77,7 @@ declare module 'fastify' {
 type Redis = ReturnType<typeof createRedis>;
 const ANSWER_WITHIN_MS = 900;
 const CLOSE_WITHIN_MS = 2000;
+const ANSWERED = new Error('The request has its answer.');
 
 /** Connects the app to the queue. Redis may be away at the start and at any time after. */
 export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
@@ -89,17 +90,19 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
 
     async function ask<T>(work: (parts: QueueParts) => Promise<T>): Promise<T> {
       const answered = new AbortController();
+      let timer: NodeJS.Timeout | undefined;
+      const late = new Promise<never>((_, reject) => {
+        const why = `Redis did not answer within ${ANSWER_WITHIN_MS} ms`;
+        timer = setTimeout(() => reject(new Error(why)), ANSWER_WITHIN_MS);
+      });
       try {
-        return await Promise.race([
-          connected(redis, answered.signal).then(queues.open).then(work),
-          delay(ANSWER_WITHIN_MS, undefined, { signal: answered.signal }).then(() => {
-            throw new Error(`Redis did not answer within ${ANSWER_WITHIN_MS} ms`);
-          }),
-        ]);
+        return await Promise.race([connected(redis, answered.signal).then(queues.open).then(work), late]);
       } catch (error) {
         throw error instanceof AppError ? error : queueUnavailable(error);
       } finally {
-        answered.abort();
+        clearTimeout(timer);
+        // With a reason, or every request would pay for an error that nobody sees.
+        answered.abort(ANSWERED);
       }
     }
 
