@@ -35,12 +35,9 @@ export const ListQuery = z.strictObject({
   scenario: oneOrMore(Scenario)
     .optional()
     .meta({ description: 'Only jobs of this scenario, or of one of these.' }),
-  metadata: oneOrMore(MetadataFilter)
-    .optional()
-    .meta({
-      description: 'Only jobs with this entry, `name=value`, in their metadata; with all of these.',
-      examples: ['team=birds'],
-    }),
+  metadata: oneOrMore(MetadataFilter).optional().meta({
+    description: 'Only jobs with this entry, `name=value`, in their metadata; with all of these.',
+  }),
 });
 export type ListQuery = z.infer<typeof ListQuery>;
 

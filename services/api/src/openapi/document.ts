@@ -6,7 +6,7 @@ import { stringify } from 'yaml';
 import { buildApp } from '../app.js';
 import { readConfig } from '../config.js';
 import { REQUEST_ID_HEADER } from '../plugins/request-id.js';
-import { JOB_EXAMPLES } from './examples.js';
+import { BODY_EXAMPLES, PARAMETER_EXAMPLES } from './examples.js';
 import { describeWebhooks } from './webhooks.js';
 
 type Document = OpenAPIV3_1.Document;
@@ -103,11 +103,22 @@ function describeHeaders(document: Document): void {
   }
 }
 
+/** Each operation's, beside what its schemas have. @throws Error where there is no such operation or parameter. */
 function addExamples(document: Document): void {
-  const body = document.paths?.['/jobs']?.post?.requestBody;
-  const media = body && 'content' in body ? body.content['application/json'] : undefined;
-  if (!media) throw new Error('POST /jobs has no JSON body in the document');
-  media.examples = JOB_EXAMPLES;
+  const operations = new Map(operationsOf(document).map((one) => [one.operationId, one]));
+  for (const [id, examples] of Object.entries(BODY_EXAMPLES)) {
+    const body = operations.get(id)?.requestBody;
+    const media = body && 'content' in body ? body.content['application/json'] : undefined;
+    if (!media) throw new Error(`${id} has no JSON body in the document`);
+    media.examples = examples;
+  }
+  for (const [id, byName] of Object.entries(PARAMETER_EXAMPLES))
+    for (const [name, examples] of Object.entries(byName)) {
+      const parameter = operations.get(id)?.parameters?.find((one) => 'name' in one && one.name === name);
+      if (!parameter || '$ref' in parameter)
+        throw new Error(`${id} has no parameter ${name} in the document`);
+      parameter.examples = examples;
+    }
 }
 
 /** The zod plugin emits every schema with an id, for input and for output: only those that are referred to stay. */
