@@ -12,8 +12,9 @@ import {
 
 /** A trainer that was told to stop, or said that it had ended, and has not ended by then is killed. */
 const STOP_WITHIN_MS: Record<StopReason | 'ended', number> = {
-  // A step can take longer, and a native run hears nothing; what is in the store is whole all the same.
-  canceled: 5000,
+  // A step can take longer, a native run hears nothing, and a store may not answer; what is in there is whole all the same. The job is
+  // canceled within 5 s, with what its end takes.
+  canceled: 4000,
   timed_out: 30_000,
   ended: 30_000,
 };

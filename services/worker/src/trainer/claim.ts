@@ -17,7 +17,7 @@ import { AppError, Manifest, type ObjectBody, type ObjectStore } from '@headstar
 import { z } from 'zod';
 
 const FOLDER = 'attempts';
-/** How long an attempt that has failed waits for a store that does not say whether another has claimed: a canceled one has 5 s in all. */
+/** How long an attempt that has failed waits for a store that does not say whether another has claimed: a canceled one has 4 s in all. */
 const LAST_CHECK_MS = 500;
 const MAX_ENTRY_BYTES = 16 * 1024 * 1024;
 

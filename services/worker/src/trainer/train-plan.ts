@@ -26,7 +26,7 @@ import { createUploader, type Uploader } from './uploader.js';
 const LAST_UPLOAD_PATIENCE_MS = 600_000;
 /** Less than a trainer that was told to stop has left. */
 const ENDING_PATIENCE_MS = 20_000;
-const CANCELED_PATIENCE_MS = 3000;
+const CANCELED_PATIENCE_MS = 2500;
 /** Errors that say where the checkpoints are. */
 export const LEAVES_CHECKPOINTS: readonly ErrorCode[] = ['diverged', 'timed_out', 'canceled'];
 

@@ -2,7 +2,9 @@ import type { IncomingMessage } from 'node:http';
 import type { Job, ObjectStores } from '@headstart/contracts';
 import { expect, inject, it, onTestFinished } from 'vitest';
 import { type Deployment, hasEnded, startDeployment } from '../support/deployment.js';
+import { expectEndedOnce } from '../support/endings.js';
 import { poll } from '../support/poll.js';
+import { answerWith, startReceiver } from '../support/receiver.js';
 import { type FaultyEndpoint, startFaultyEndpoint } from '../support/s3-faults.js';
 import { useS3 } from '../support/s3-suite.js';
 
@@ -60,21 +62,49 @@ it.each(UPLOADS)(
     const { store, stores } = openOwn();
     const deployment = await startDeployment(inject('redisUrl'), { S3_ENDPOINT: faulty.endpoint });
     onTestFinished(() => deployment.end());
+    const receiver = await startReceiver(answerWith(204));
+    onTestFinished(() => receiver.close());
     await deployment.startWorker();
-    const { id } = await deployment.post({ output: { uri: store.uriOf('') }, training });
+    const webhook = { url: receiver.url };
+    const { id } = await deployment.post({ output: { uri: store.uriOf('') }, training, webhook });
     const endFault = await stretch(faulty, deployment, id);
-    const next = await deployment.post();
+    const next = await deployment.post({ webhook });
 
     await deployment.client.cancelJob(id);
     const job = await deployment.waitFor(id, hasEnded, 5000);
     expect(job).toMatchObject({ status: 'canceled', attempts: 1, error: { code: 'canceled' } });
-    expect(await deployment.waitFor(next.id, hasEnded)).toMatchObject({ status: 'succeeded' });
+    const after = await deployment.waitFor(next.id, hasEnded);
+    expect(after).toMatchObject({ status: 'succeeded' });
+    const { queuePrefix: prefix } = deployment;
+    await expectEndedOnce([job, after], { redisUrl: inject('redisUrl'), prefix, receiver });
 
     endFault();
     await expectCheckpoints(job, stores);
     expect(await store.stat(`${id}/manifest.json`)).toBeNull();
   },
 );
+
+it('a job whose store answers nothing from its start on is canceled within five seconds', async () => {
+  const faulty = await startFaultyEndpoint(target());
+  onTestFinished(() => faulty.stop());
+  const deployment = await startDeployment(inject('redisUrl'), { S3_ENDPOINT: faulty.endpoint });
+  onTestFinished(() => deployment.end());
+  const receiver = await startReceiver(answerWith(204));
+  onTestFinished(() => receiver.close());
+  const held = faulty.hold(() => true);
+  await deployment.startWorker();
+  const webhook = { url: receiver.url };
+  const { id } = await deployment.post({ output: { uri: openOwn().store.uriOf('') }, webhook });
+  await held.reached;
+  const next = await deployment.post({ webhook });
+  await deployment.client.cancelJob(id);
+  const job = await deployment.waitFor(id, hasEnded, 5000);
+  expect(job).toMatchObject({ status: 'canceled', attempts: 1 });
+  const after = await deployment.waitFor(next.id, hasEnded);
+  expect(after).toMatchObject({ status: 'succeeded' });
+  const { queuePrefix: prefix } = deployment;
+  await expectEndedOnce([job, after], { redisUrl: inject('redisUrl'), prefix, receiver });
+});
 
 /** The job says where its newest and its best checkpoint are, and there they are. */
 async function expectCheckpoints({ error, checkpoint }: Job, stores: ObjectStores): Promise<void> {
