@@ -3,7 +3,6 @@ import {
   AppError,
   type EpochMetrics,
   Job,
-  type Progress,
   WEBHOOK_EVENTS,
   WebhookEvent,
 } from '@headstart/contracts';
@@ -25,7 +24,7 @@ import {
 } from '@headstart/queue';
 import { Worker } from 'bullmq';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
-import { makePayload, openQueueParts, type QueueParts } from '../support/queue.js';
+import { makePayload, openQueueParts, PROGRESS, type QueueParts } from '../support/queue.js';
 
 const EPOCH: EpochMetrics = {
   epoch: 1,
@@ -37,18 +36,6 @@ const EPOCH: EpochMetrics = {
   learningRate: 0.001,
   seconds: 2,
   picturesPerSecond: 40,
-};
-const PROGRESS: Progress = {
-  phase: 'training',
-  done: 3,
-  total: 10,
-  unit: 'steps',
-  remainingSeconds: 7,
-  picturesPerSecond: 40,
-  epoch: 1,
-  epochs: 2,
-  step: 3,
-  steps: 5,
 };
 const WEBHOOK = { url: 'https://example.com/hook', events: [...WEBHOOK_EVENTS] };
 

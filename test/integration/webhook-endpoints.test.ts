@@ -12,6 +12,7 @@ import { Webhook } from 'standardwebhooks';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { deliveriesKey } from '../../packages/queue/src/keys.js';
 import { freePort } from '../../scripts/src/processes.js';
+import { startHttps } from '../support/https-server.js';
 import { poll } from '../support/poll.js';
 import { answerWith, type Received, type Receiver, startReceiver } from '../support/receiver.js';
 import { openWebhooks, type Webhooks } from '../support/webhooks.js';
@@ -204,6 +205,24 @@ describe('the log', () => {
     expect(await logOf(endpoint.id)).toMatchObject([
       { error, status: null, result: 'given_up', nextAttemptAt: null },
     ]);
+  });
+
+  it('says tls where the certificate is nobody’s, and nothing where it is trusted', async (test) => {
+    const https = await startHttps((_, response) => response.writeHead(204).end());
+    if ('skip' in https) return test.skip(https.skip);
+    try {
+      const endpoint = await create(`${https.origin}/hook`);
+      webhooks.startSending({ retryDelaysSeconds: [] });
+      await webhooks.ended(await send(endpoint), 'failed');
+      https.trust();
+      await webhooks.ended(await send(endpoint), 'completed');
+      expect((await logOf(endpoint.id)).map(({ error, status }) => [error, status])).toEqual([
+        [null, 204],
+        ['tls', null],
+      ]);
+    } finally {
+      await https.stop();
+    }
   });
 
   it('says timeout where no answer comes, and how long that took', async () => {

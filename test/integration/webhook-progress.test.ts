@@ -1,4 +1,3 @@
-import type { Progress } from '@headstart/contracts';
 import {
   addJob,
   announceEnding,
@@ -15,24 +14,12 @@ import { Worker } from 'bullmq';
 import type { ServerResponse } from 'node:http';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { poll } from '../support/poll.js';
-import { makePayload } from '../support/queue.js';
+import { makePayload, PROGRESS } from '../support/queue.js';
 import { answerWith, type Receiver, startReceiver } from '../support/receiver.js';
 import { openWebhooks, type Webhooks } from '../support/webhooks.js';
 
 const SECRET = `whsec_${Buffer.alloc(32, 3).toString('base64')}`;
 const TENANT = 'birds';
-const PROGRESS: Progress = {
-  phase: 'training',
-  done: 3,
-  total: 10,
-  unit: 'steps',
-  remainingSeconds: 7,
-  picturesPerSecond: 40,
-  epoch: 1,
-  epochs: 2,
-  step: 3,
-  steps: 5,
-};
 const ENDING = { status: 'succeeded', error: null, at: new Date().toISOString() } as const;
 
 let webhooks: Webhooks;

@@ -1,4 +1,4 @@
-import type { JobRequest, Plan } from '@headstart/contracts';
+import type { JobRequest, Plan, Progress } from '@headstart/contracts';
 import {
   createCommandChannel,
   createJobQueue,
@@ -55,3 +55,16 @@ export function makePayload(request: Partial<JobRequest> = {}): JobPayload {
     canceledAt: null,
   };
 }
+
+export const PROGRESS: Progress = {
+  phase: 'training',
+  done: 3,
+  total: 10,
+  unit: 'steps',
+  remainingSeconds: 7,
+  picturesPerSecond: 40,
+  epoch: 1,
+  epochs: 2,
+  step: 3,
+  steps: 5,
+};
