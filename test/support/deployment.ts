@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { HeadstartClient } from '@headstart/client';
-import { type Job, JobLogLine, type JobRequestInput } from '@headstart/contracts';
+import type { Job, JobLogLine, JobRequestInput } from '@headstart/contracts';
 import { plainPicture, writeTree } from './pictures.js';
 import { poll } from './poll.js';
 import { LOOPBACK } from './storage.js';
@@ -92,12 +92,9 @@ export async function startDeployment(
       });
     },
     async warningsOf(id) {
-      const lines = await (await fetch(`${deployment.api.url}/jobs/${id}/logs`)).text();
-      return lines
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => JobLogLine.parse(JSON.parse(line)))
-        .filter(({ level }) => level !== 'info');
+      const lines: JobLogLine[] = [];
+      for await (const line of deployment.client.readLogs(id)) if (line.level !== 'info') lines.push(line);
+      return lines;
     },
     async end() {
       killServices();
