@@ -129,7 +129,11 @@ describe('headstart keys', () => {
     expect(away.stderr).not.toContain('secret');
     const wrong = await headstart(['keys', 'list'], { REDIS_URL: 'http://127.0.0.1' });
     expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('redis://') as string });
-    expect((await headstart(['help'])).stdout).toContain('Usage:');
+    for (const asking of [['help'], ['--help'], ['keys', 'create', '--help'], ['keys', '-h']])
+      expect(await headstart(asking)).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining('Usage:') as string,
+      });
   });
 });
 

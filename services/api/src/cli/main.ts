@@ -14,8 +14,9 @@ The keys are in the Redis at REDIS_URL, below QUEUE_PREFIX.
 `;
 
 const [command, ...args] = process.argv.slice(2);
+const asksForHelp = command === 'help' || process.argv.includes('--help') || process.argv.includes('-h');
 try {
-  if (command === 'help' || command === '--help') process.stdout.write(USAGE);
+  if (asksForHelp) process.stdout.write(USAGE);
   else if (command === 'keys') await keysCommand(args, readKeysConfig());
   else throw new UsageError(command === undefined ? 'no command' : `there is no command "${command}"`);
 } catch (error) {
