@@ -50,6 +50,8 @@ export function openWebhooks(redisUrl: string, secret: string): Webhooks {
         retryDelaysSeconds: [0.05, 0.05, 0.05],
         timeoutMs: 5000,
         guard: createUrlGuard(LOOPBACK),
+        lockDurationMs: 30_000,
+        stalledIntervalMs: 15_000,
         ...options,
       });
       workers.push(worker);

@@ -78,7 +78,11 @@ export async function startSupervisor(
   const running = new Map<string, RunningAttempt>();
   const worker = createJobWorker(parts, running);
   const guard = createUrlGuard(config.storage.allowedNetworks);
-  const webhookWorker = createWebhookWorker({ redis, prefix, logger, guard, ...config.webhooks });
+  const { lockDurationMs, stalledIntervalMs } = config;
+  const webhookWorker = createWebhookWorker({
+    ...config.webhooks,
+    ...{ redis, prefix, logger, guard, lockDurationMs, stalledIntervalMs },
+  });
   webhookWorker.on('completed', (_job, { isDelivered }) => {
     if (isDelivered) metrics.webhookSent('delivered');
   });

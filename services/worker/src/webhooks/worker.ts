@@ -48,6 +48,9 @@ export interface WebhookWorkerOptions extends WebhookConfig {
   logger: Logger;
   /** Decides where webhooks may go. */
   guard: UrlGuard;
+  /** As for jobs: how long a webhook stays with a worker that is not heard of, and how often such ones are looked for. */
+  lockDurationMs: number;
+  stalledIntervalMs: number;
 }
 
 /** What the queue keeps of a webhook that did not fail. */
@@ -74,6 +77,8 @@ export function createWebhookWorker(options: WebhookWorkerOptions): Worker<Webho
       prefix,
       concurrency: CONCURRENCY,
       autorun: false,
+      lockDuration: options.lockDurationMs,
+      stalledInterval: options.stalledIntervalMs,
       // A worker that is lost on the way costs a try at most; it must not cost the webhook.
       maxStalledCount: 10,
       settings: {
