@@ -16,7 +16,7 @@ interface Sinks {
 /** Hands on what a trainer reports: into the record, to those who listen, and into the worker's metrics. */
 export function createReporter(writer: JobWriter, sinks: Sinks): (report: TrainerReport) => void {
   let phase: Phase | null = null;
-  /** What the job's log has of uploads that fail: one line for an outage, and not one for every try of it. */
+  /** Code of what the job's log has of uploads that fail: one line for an outage, whatever of the store it keeps from. */
   let failing: string | null = null;
   return (report) => {
     if (report.type === 'progress' && report.progress.phase !== phase) {
@@ -24,8 +24,8 @@ export function createReporter(writer: JobWriter, sinks: Sinks): (report: Traine
       writer.event({ type: 'phase', phase });
     }
     if (report.type === 'checkpoint') failing = null;
-    if (report.type === 'checkpointError' && report.error.detail !== failing) {
-      failing = report.error.detail;
+    if (report.type === 'checkpointError' && report.error.code !== failing) {
+      failing = report.error.code;
       const { code, detail } = report.error;
       writer.event({ type: 'log', level: 'warn', message: NOT_UP, fields: { code, detail } });
     }
