@@ -41,7 +41,8 @@ describe('canceling', () => {
     const startMs = performance.now();
     await deployment.client.cancelJob(id);
     expect(await deployment.waitFor(id, hasEnded, 20_000)).toMatchObject({ status: 'canceled' });
-    expect(performance.now() - startMs).toBeGreaterThan(4500);
+    // It had its time to hear.
+    expect(performance.now() - startMs).toBeGreaterThan(3500);
   });
 });
 
