@@ -16,7 +16,7 @@ it('a job whose worker is killed starts again within 60 s, by the default interv
   };
   const first = await deployment.startWorker(env);
   const { id } = await deployment.post({ training: { epochs: 300 } });
-  const before = await deployment.waitFor(id, ({ metrics }) => metrics.length >= 3);
+  const before = await deployment.waitFor(id, ({ checkpoint }) => (checkpoint?.epoch ?? 0) >= 1);
   const second = await deployment.startWorker(env);
   first.signalAll('SIGKILL');
   const killedAtMs = performance.now();
