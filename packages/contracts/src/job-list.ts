@@ -15,15 +15,19 @@ const MetadataFilter = z
     return [pair.slice(0, at), pair.slice(at + 1)];
   });
 
-/** The query of `GET /jobs`. */
-export const ListQuery = z.strictObject({
-  limit: z.coerce
+/** How much of a list an answer has. @param what it has, as the beginning of a sentence. */
+export const pageLimit = (what: string) =>
+  z.coerce
     .number()
     .int()
     .min(1)
     .max(100)
     .default(20)
-    .meta({ description: 'Jobs of a page, at most.' }),
+    .meta({ description: `${what} of a page, at most.` });
+
+/** The query of `GET /jobs`. */
+export const ListQuery = z.strictObject({
+  limit: pageLimit('Jobs'),
   cursor: z
     .string()
     .regex(/^\d{13}:[0-9a-f-]{36}$/, 'must be `nextCursor` of an earlier answer')

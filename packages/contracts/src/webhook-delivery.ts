@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pageLimit } from './job-list.js';
 import { WebhookEventType } from './job-request.js';
 
 /** A try that `failed` is followed by another; with one that was `given_up` there is no other. */
@@ -49,13 +50,7 @@ export type WebhookDelivery = z.infer<typeof WebhookDelivery>;
 
 /** The query of a list of deliveries. */
 export const DeliveryQuery = z.strictObject({
-  limit: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(100)
-    .default(20)
-    .meta({ description: 'Deliveries of a page, at most.' }),
+  limit: pageLimit('Deliveries'),
   cursor: z
     .string()
     .regex(/^[1-9]\d{0,14}-\d{1,15}$/, 'must be `nextCursor` of an earlier answer')

@@ -44,7 +44,7 @@ export interface FeatureOptions {
 export async function prepareFeatures(
   options: FeatureOptions,
 ): Promise<{ sources: Record<'train' | 'val', BatchSource>; use: FeatureUse; close(): Promise<void> }> {
-  const { plan, stage, pictures, drawFlip } = options;
+  const { stage, pictures, drawFlip } = options;
   const wanted = wantedOf(pictures, drawFlip !== null);
   const ids = [...wanted.values()].flatMap((picture) => picture.ids);
   const found = new ProgressMeter('features', 'pictures', ids.length);
@@ -61,11 +61,10 @@ export async function prepareFeatures(
     await cut.features.close();
     throw error;
   }
-  const reader = { ...cut, isHalf: plan.training.featurePrecision === 'float16' };
   return {
     sources: {
-      train: featureSource(pictures.train, reader, drawFlip),
-      val: featureSource(pictures.val, reader, null),
+      train: featureSource(pictures.train, cut, drawFlip),
+      val: featureSource(pictures.val, cut, null),
     },
     use: { stage: stage.name, cachedLayers: stage.cachedLayers, hits, misses: ids.length - hits },
     close: () => cut.features.close(),
@@ -82,6 +81,8 @@ interface Cut {
   /** Elements of a row. */
   length: number;
   rowBytes: number;
+  /** True where rows are of half precision. */
+  isHalf: boolean;
 }
 
 async function openCut(
@@ -96,7 +97,7 @@ async function openCut(
   const rowBytes = length * (isHalf ? Uint16Array : Float32Array).BYTES_PER_ELEMENT;
   const prefix = nameOfPrefix(plan, weights, layers, cache.computedBy);
   const features = await openFeatures(cache, { prefix, rowBytes, wanted }, onFound);
-  return { layers, features, shape, length, rowBytes };
+  return { layers, features, shape, length, rowBytes, isHalf };
 }
 
 /** A later stage that trains more layers needs the features of an earlier cut, which lies on the way. */
@@ -151,7 +152,6 @@ async function compute(
   const meter = new ProgressMeter('features', 'pictures', total, hits);
   const lengths = cuts.map(({ layers }) => layers);
   const prefix = openPrefix(plan, network, lengths, compilePrefix);
-  const isHalf = plan.training.featurePrecision === 'float16';
   let computed = 0;
   const load = async ({ picture, ids }: Wanted) => {
     const rgb = await loadPicture(picture, null);
@@ -170,8 +170,9 @@ async function compute(
       async ({ pictures }, indices) => {
         checkpoint();
         const ids = Array.from(indices, (index) => missing[index]!.ids).flat();
-        for (const [i, values] of (await prefix.run(pictures)).entries())
-          await cuts[i]!.features.add(ids, bytesOf(values, isHalf));
+        const outputs = await prefix.run(pictures);
+        for (const [i, { features, isHalf }] of cuts.entries())
+          await features.add(ids, bytesOf(outputs[i]!, isHalf));
         computed += ids.length;
         onProgress(meter.at(hits + computed, computed));
       },
@@ -182,13 +183,9 @@ async function compute(
   }
 }
 
-interface Reader extends Cut {
-  isHalf: boolean;
-}
-
 /** Memory holds a batch at a time, however many pictures there are. */
-function featureSource(pictures: readonly Picture[], reader: Reader, drawFlip: DrawFlip | null): BatchSource {
-  const { features, shape, length, rowBytes, isHalf } = reader;
+function featureSource(pictures: readonly Picture[], cut: Cut, drawFlip: DrawFlip | null): BatchSource {
+  const { features, shape, length, rowBytes, isHalf } = cut;
   return {
     async load(indices, epoch) {
       const bytes = new Uint8Array(indices.length * rowBytes);

@@ -78,10 +78,14 @@ export async function startSupervisor(
   const running = new Map<string, RunningAttempt>();
   const worker = createJobWorker(parts, running);
   const guard = createUrlGuard(config.storage.allowedNetworks);
-  const { lockDurationMs, stalledIntervalMs } = config;
   const webhookWorker = createWebhookWorker({
     ...config.webhooks,
-    ...{ redis, prefix, logger, guard, lockDurationMs, stalledIntervalMs },
+    redis,
+    prefix,
+    logger,
+    guard,
+    lockDurationMs: config.lockDurationMs,
+    stalledIntervalMs: config.stalledIntervalMs,
   });
   webhookWorker.on('completed', (_job, { isDelivered }) => {
     if (isDelivered) metrics.webhookSent('delivered');
