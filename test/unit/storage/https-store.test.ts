@@ -123,6 +123,14 @@ test.each(['/cut', '/cut-unsized'])('%s breaks off: an error, and no file', asyn
   expect(await readdir(folder)).toEqual(['data']);
 });
 
+test('a reader that comes after an object broke off learns of it', async () => {
+  const { stores } = await fileSandbox();
+  const { store, key } = stores.locate(`${origin()}/cut`);
+  const stream = await store.read(key);
+  await new Promise((resolve) => stream.on('close', resolve));
+  await expect(stream.toArray()).rejects.toMatchObject({ code: 'storage_unavailable' });
+});
+
 test('an aborted download ends with the reason of its signal and leaves nothing', async () => {
   const { folder, stores } = await fileSandbox();
   const controller = new AbortController();

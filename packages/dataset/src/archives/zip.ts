@@ -1,4 +1,4 @@
-import { getFileNameLowLevel, openPromise, type Entry } from 'yauzl';
+import { getFileNameLowLevel, openPromise, type Entry, type ZipFile } from 'yauzl';
 import type { Unpacker } from './unpacker.js';
 
 const FILE_TYPE_MASK = 0o170000;
@@ -22,8 +22,7 @@ export async function unpackZip(archive: string, unpacker: Unpacker, signal: Abo
         throw new Error(
           `entry "${name}" is ${entry.isEncrypted() ? 'encrypted' : `compressed by method ${entry.compressionMethod}`}, and only plain deflate can be read`,
         );
-      const stream: AsyncIterable<Buffer> = await zip.openReadStreamPromise(entry);
-      await unpacker.store(path, counted(stream, unpacker, signal));
+      await unpacker.store(path, read(zip, entry, unpacker, signal));
     }
   } finally {
     zip.close();
@@ -44,11 +43,14 @@ function kindOf(entry: Entry, name: string): 'file' | 'folder' | { other: string
   }
 }
 
-async function* counted(
-  stream: AsyncIterable<Buffer>,
+/** Opens the entry when its first bytes are wanted, not before: an error while nobody listens would end the process. */
+async function* read(
+  zip: ZipFile,
+  entry: Entry,
   unpacker: Unpacker,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
+  const stream: AsyncIterable<Buffer> = await zip.openReadStreamPromise(entry);
   for await (const chunk of stream) {
     signal.throwIfAborted();
     unpacker.countExpanded(chunk.length);
