@@ -1,3 +1,4 @@
+import type { Job } from '@headstart/contracts';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,6 +19,14 @@ const started = ({ msg }: LogLine) => msg === 'attempt started';
 const hasEpochs = (count: number) => (job: { metrics: unknown[] }) => job.metrics.length >= count;
 const exists = (folder: unknown, file: string) => existsSync(join(fileURLToPath(String(folder)), file));
 
+/** The job says where its newest and its best checkpoint are, and there they are. */
+function expectCheckpoints({ error, checkpoint }: Job): void {
+  const { lastCheckpointUri, bestCheckpointUri } = error?.details ?? {};
+  expect(lastCheckpointUri).toBe(checkpoint?.uri);
+  expect(exists(lastCheckpointUri, 'checkpoint.json')).toBe(true);
+  expect(exists(bestCheckpointUri, 'checkpoint.json')).toBe(true);
+}
+
 describe('canceling', () => {
   it('stops training, twice as well as once, keeps its checkpoints and says where', async () => {
     await deployment.startWorker();
@@ -27,20 +36,20 @@ describe('canceling', () => {
     await deployment.client.cancelJob(id);
     const canceled = await deployment.waitFor(id, hasEnded, 10_000);
     expect(canceled).toMatchObject({ status: 'canceled', error: { code: 'canceled' } });
-    const { lastCheckpointUri, bestCheckpointUri } = canceled.error?.details ?? {};
-    expect(exists(lastCheckpointUri, 'checkpoint.json')).toBe(true);
-    expect(exists(bestCheckpointUri, 'checkpoint.json')).toBe(true);
+    expectCheckpoints(canceled);
   });
 
-  it('ends a trainer that does not hear within five seconds', async () => {
+  it('ends a trainer that does not hear within five seconds, and says where its checkpoints are', async () => {
     const worker = await deployment.startWorker();
     const { id } = await deployment.post({ training: LONG });
     const { trainerPid } = await worker.waitForLog(started);
-    await deployment.waitFor(id, hasEpochs(1));
+    await deployment.waitFor(id, ({ checkpoint }) => (checkpoint?.epoch ?? 0) >= 4);
     process.kill(Number(trainerPid), 'SIGSTOP');
     const startMs = performance.now();
     await deployment.client.cancelJob(id);
-    expect(await deployment.waitFor(id, hasEnded, 20_000)).toMatchObject({ status: 'canceled' });
+    const canceled = await deployment.waitFor(id, hasEnded, 20_000);
+    expect(canceled).toMatchObject({ status: 'canceled', error: { code: 'canceled' } });
+    expectCheckpoints(canceled);
     // It had its time to hear.
     expect(performance.now() - startMs).toBeGreaterThan(3500);
   });

@@ -109,8 +109,10 @@ export async function runAttempt(
       const checkpoints = createCheckpoints(stores, store, claim, put);
       const { runDigest } = parseIndex(await readFile(join(drawn, '1', CHECKPOINT_INDEX)));
       const resumed = await checkpoints.downloadNewest(workDir, runDigest, never, () => undefined);
-      for (const epoch of [1, 2, 3].slice(resumed?.epoch ?? 0))
+      for (const epoch of [1, 2, 3].slice(resumed?.epoch ?? 0)) {
         await checkpoints.upload({ directory: join(drawn, `${epoch}`), epoch, step: 0, isBest: epoch === 2 });
+        await checkpoints.prune();
+      }
       for (const path of PATHS) {
         await mkdir(dirname(join(workDir, path)), { recursive: true });
         await writeFile(join(workDir, path), `${path} of attempt ${attempt}`);

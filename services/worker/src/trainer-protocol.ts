@@ -61,6 +61,13 @@ export const Assignment = z.object({
 });
 export type Assignment = z.infer<typeof Assignment>;
 
+/** Folders of the checkpoints that a job leaves, in the `details` of the error that it ends with. */
+export const CheckpointUris = z.object({
+  lastCheckpointUri: z.string().nullable(),
+  bestCheckpointUri: z.string().nullable(),
+});
+export type CheckpointUris = z.infer<typeof CheckpointUris>;
+
 /** What the engine's start depends on. */
 export const EngineChoice = Assignment.pick({
   engine: true,
@@ -91,7 +98,7 @@ export const FromTrainer = z.discriminatedUnion('type', [
   z.object({ type: z.literal('features'), use: FeatureUse }),
   z.object({ type: z.literal('epoch'), metrics: EpochMetrics }),
   /** The newest one in the object store; it ends an error. */
-  z.object({ type: z.literal('checkpoint'), checkpoint: JobCheckpoint.nullable() }),
+  z.object({ type: z.literal('checkpoint'), checkpoint: JobCheckpoint.nullable(), uris: CheckpointUris }),
   z.object({ type: z.literal('checkpointError'), error: JobError }),
   /** For the job's owner to see; logged too. */
   z.object({ type: z.literal('warning'), message: z.string() }),

@@ -11,12 +11,15 @@ const LONG_MS = 60_000;
 const NEVER = new AbortController().signal;
 
 /** An uploader over checkpoints that lie in a folder, one per epoch. */
-async function setUp(options: Pick<UploaderOptions, 'upload'> & Partial<UploaderOptions>) {
+async function setUp({ upload, ...options }: Pick<UploaderOptions, 'upload'> & Partial<UploaderOptions>) {
   const folder = await temporaryFolder();
   const uploaded: number[] = [];
   const failures: string[] = [];
   const uploader = createUploader({
-    onUploaded: ({ epoch }) => uploaded.push(epoch),
+    async upload(checkpoint) {
+      await upload(checkpoint);
+      uploaded.push(checkpoint.epoch);
+    },
     onFailed: ({ message }) => failures.push(message),
     lateAfterMs: LONG_MS,
     signal: NEVER,

@@ -4,6 +4,7 @@ import { AppError } from '@headstart/contracts';
 import type { Logger } from 'pino';
 import {
   type Assignment,
+  type CheckpointUris,
   FromTrainer,
   type StopReason,
   stopError,
@@ -53,6 +54,7 @@ export function startTrainer(
   let last: Last | null = null;
   let stopReason: StopReason | null = null;
   let failure: AppError | null = null;
+  let checkpoints: CheckpointUris | null = null;
   let isInterrupted = false;
   let killTimer: NodeJS.Timeout | undefined;
   const stderr = logOutput(child, logger);
@@ -85,6 +87,10 @@ export function startTrainer(
         logger[message.level](message.fields, message.message);
         onReport(message);
         break;
+      case 'checkpoint':
+        checkpoints = message.uris;
+        onReport(message);
+        break;
       default:
         onReport(message);
     }
@@ -93,7 +99,7 @@ export function startTrainer(
   const outcome = exitOf(child, logger).then((exit): Outcome => {
     clearTimeout(killTimer);
     if (last?.type === 'done' || last?.type === 'superseded') return { type: last.type };
-    if (stopReason) return { type: 'failed', error: stopped(stopReason, assignment, last) };
+    if (stopReason) return { type: 'failed', error: stopped(stopReason, assignment, last, checkpoints) };
     if (last?.type === 'failed') return { type: 'failed', error: AppError.fromJobError(last.error) };
     if (failure) return { type: 'failed', error: failure };
     if (isInterrupted || last?.type === 'interrupted') return { type: 'interrupted' };
@@ -150,10 +156,17 @@ function exitOf(child: ChildProcess, logger: Logger): Promise<string> {
   });
 }
 
-/** The trainer's own error for the stop says more, such as where the last checkpoint is. */
-function stopped(reason: StopReason, { plan }: Assignment, last: FromTrainer | null): AppError {
+/** The trainer's own error for the stop, or of one that was killed what it would have been, as far as that is known. */
+function stopped(
+  reason: StopReason,
+  { plan }: Assignment,
+  last: Last | null,
+  checkpoints: CheckpointUris | null,
+): AppError {
   if (last?.type === 'failed' && last.error.code === reason) return AppError.fromJobError(last.error);
-  return stopError(reason, plan);
+  const error = stopError(reason, plan);
+  if (checkpoints === null) return error;
+  return new AppError(error.code, error.message, { details: { ...error.details, ...checkpoints } });
 }
 
 function crashed(exit: string, stderr: string[]): AppError {

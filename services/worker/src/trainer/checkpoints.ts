@@ -16,6 +16,7 @@ import {
   parseIndex,
   type SavedCheckpoint,
 } from '@headstart/training';
+import type { CheckpointUris } from '../trainer-protocol.js';
 import type { Claim } from './claim.js';
 import type { PutCheckpoint } from './put-checkpoint.js';
 
@@ -60,12 +61,13 @@ export interface Checkpoints {
     signal: AbortSignal,
     onUnusable: (uri: string, reason: string) => void,
   ): Promise<Resumed | null>;
-  /** Uploads a checkpoint, then removes those that are no longer kept. */
   upload(checkpoint: SavedCheckpoint): Promise<void>;
+  /** Removes those that are no longer kept. */
+  prune(): Promise<void>;
   /** The newest whole checkpoint, and its folder. */
   newest(): { epoch: number; step: number; uri: string } | null;
-  /** Folder of the best epoch's checkpoint. */
-  bestUri(): string | null;
+  /** Folders of the newest one and of the best epoch's. */
+  uris(): CheckpointUris;
   /** Makes those that are kept this attempt's own. @returns every file of theirs. */
   adopt(): Promise<ManifestFile[]>;
 }
@@ -79,6 +81,7 @@ export function createCheckpoints(
   /** Those that are whole as far as is known, oldest first. */
   let stored: StoredCheckpoint[] = [];
   let bestEpoch: number | null = null;
+  const uriOf = (one: StoredCheckpoint | undefined) => (one ? store.uriOf(folderOf(one)) : null);
 
   return {
     async downloadNewest(workDir, runDigest, asked, onUnusable) {
@@ -109,6 +112,9 @@ export function createCheckpoints(
       // It may be up already, and be here again because what it replaces could not be removed.
       stored = [...stored.filter((one) => folderOf(one) !== folder), checkpoint];
       if (isBest) bestEpoch = epoch;
+    },
+
+    async prune() {
       const { kept, dropped } = retain(stored, bestEpoch);
       for (const one of dropped) await store.deleteAll(folderOf(one));
       stored = kept;
@@ -120,9 +126,9 @@ export function createCheckpoints(
       return { epoch: newest.epoch, step: newest.step, uri: store.uriOf(folderOf(newest)) };
     },
 
-    bestUri() {
+    uris() {
       const best = stored.find(({ epoch, step }) => epoch === bestEpoch && step === 0);
-      return best === undefined ? null : store.uriOf(folderOf(best));
+      return { lastCheckpointUri: uriOf(stored.at(-1)), bestCheckpointUri: uriOf(best) };
     },
 
     async adopt() {

@@ -205,16 +205,12 @@ function sayPublished(store: ObjectStore, { files }: Manifest, say: Attempt['say
 
 /** Such ends leave checkpoints; the error says where the newest and the best are. */
 function withCheckpoints(error: unknown, checkpoints: Checkpoints | undefined): unknown {
-  if (!(error instanceof AppError)) return error;
+  if (!(error instanceof AppError) || !checkpoints) return error;
   if (!LEAVES_CHECKPOINTS.includes(error.code)) return error;
   return new AppError(error.code, error.message, {
     retryable: error.retryable,
     ...(error.errors && { errors: error.errors }),
-    details: {
-      ...error.details,
-      lastCheckpointUri: checkpoints?.newest()?.uri ?? null,
-      bestCheckpointUri: checkpoints?.bestUri() ?? null,
-    },
+    details: { ...error.details, ...checkpoints.uris() },
     cause: error,
   });
 }

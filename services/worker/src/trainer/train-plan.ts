@@ -147,8 +147,12 @@ export function uploaderOf(
   signal: AbortSignal,
 ): Uploader {
   return createUploader({
-    upload: (checkpoint) => checkpoints.upload(checkpoint),
-    onUploaded: () => sayCheckpoint(checkpoints, say),
+    async upload(checkpoint) {
+      await checkpoints.upload(checkpoint);
+      // Before any is removed: whenever this process is killed, those that it named last are there.
+      sayCheckpoint(checkpoints, say);
+      await checkpoints.prune();
+    },
     onFailed: (error) => say({ type: 'checkpointError', error: error.toJobError() }),
     lateAfterMs: plan.training.checkpointEverySeconds * 1000,
     signal,
@@ -157,5 +161,6 @@ export function uploaderOf(
 
 export function sayCheckpoint(checkpoints: Checkpoints, say: Attempt['say']): void {
   const newest = checkpoints.newest();
-  say({ type: 'checkpoint', checkpoint: newest && { ...newest, at: new Date().toISOString() } });
+  const checkpoint = newest && { ...newest, at: new Date().toISOString() };
+  say({ type: 'checkpoint', checkpoint, uris: checkpoints.uris() });
 }

@@ -9,7 +9,6 @@ const LONGEST_DELAY_MS = 30_000;
 
 export interface UploaderOptions {
   upload(checkpoint: SavedCheckpoint): Promise<void>;
-  onUploaded(checkpoint: SavedCheckpoint): void;
   /** Called with every failed try, and with an upload that takes longer than `lateAfterMs`. */
   onFailed(error: AppError): void;
   lateAfterMs: number;
@@ -56,7 +55,6 @@ export function createUploader(options: UploaderOptions): Uploader {
         if (error === null) {
           tries = 0;
           await remove(checkpoint);
-          options.onUploaded(checkpoint);
         } else {
           if (signal.aborted) return;
           options.onFailed(error);
