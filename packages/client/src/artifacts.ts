@@ -9,8 +9,8 @@ export interface ArtifactOptions extends CallOptions {
 export interface ArtifactDownload {
   /** The bytes as they come; it errors where the connection breaks. */
   body: ReadableStream<Uint8Array>;
-  /** Of what is sent: the file, or the range of it. */
-  sizeBytes: number;
+  /** Of what is sent: the file, or the range of it; null where the answer does not say, as behind some gateways. */
+  sizeBytes: number | null;
   contentType: string;
 }
 
@@ -37,9 +37,10 @@ export async function downloadArtifact(
       'storage_unavailable',
       `The object store ${file ? `answered ${file.status}` : 'did not answer'} for ${path} of job ${id}. Try again.`,
     );
+  const length = file.headers.get('content-length');
   return {
     body: file.body,
-    sizeBytes: Number(file.headers.get('content-length')),
+    sizeBytes: length === null ? null : Number(length),
     contentType: file.headers.get('content-type') ?? 'application/octet-stream',
   };
 }
