@@ -82,6 +82,15 @@ describe('a webhook', () => {
     expect(receiver.received).toEqual([]);
   });
 
+  it('fails where the receiver wants another protocol, which is no answer', async () => {
+    const upgrade = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n';
+    receiver = await startReceiver((response) => void response.socket?.write(upgrade));
+    webhooks.startSending({ retryDelaysSeconds: [0.05] });
+    const record = await webhooks.ended(await webhooks.send({ url: receiver.url }), 'failed');
+    expect(record.attemptsMade).toBe(2);
+    expect(record.failedReason).toContain('the connection ended without an answer');
+  });
+
   it('keeps nothing of what the receiver answers', async () => {
     const secret = 'AKIA-internal-credentials';
     const answers = [

@@ -57,7 +57,11 @@ function send(guard: UrlGuard, url: URL, method: string, signal?: AbortSignal): 
     outgoing.once('response', resolve);
     outgoing.on('error', reject);
     outgoing.once('response', () => clearTimeout(timer));
-    outgoing.once('close', () => clearTimeout(timer));
+    outgoing.once('close', () => {
+      clearTimeout(timer);
+      // Nothing else comes behind an answer that switches to another protocol.
+      reject(new Error('the connection ended without an answer'));
+    });
     outgoing.end();
   });
 }

@@ -48,6 +48,8 @@ const ROUTES: Record<string, Route> = {
   '/broken': (response) => response.writeHead(503, { 'x-token': 'secret' }).end('body secret'),
   '/teapot': (response) => response.writeHead(418).end('body secret'),
   '/drop': (response) => void response.socket?.destroy(),
+  '/switch': (response) =>
+    void response.socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
   '/stall': (response) => void response.writeHead(200, { 'content-length': '10' }).write('12345'),
 };
 
@@ -151,6 +153,7 @@ test.each<[string, ErrorCode, boolean]>([
   ['/broken', 'storage_unavailable', true],
   ['/teapot', 'storage_unavailable', false],
   ['/drop', 'storage_unavailable', true],
+  ['/switch', 'storage_unavailable', true],
   ['/plain?token=secret', 'uri_forbidden', false],
   ['/file', 'uri_forbidden', false],
   ['/credentials', 'uri_forbidden', false],

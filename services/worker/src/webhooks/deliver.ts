@@ -91,6 +91,8 @@ function post(
       resolve(answer);
     });
     outgoing.on('error', reject);
+    // Nothing else comes behind an answer that switches to another protocol.
+    outgoing.once('close', () => reject(new Error('the connection ended without an answer')));
     outgoing.end(body);
   }).catch((cause: unknown) => {
     if (cause instanceof AppError) throw new DeliveryFailed('address', cause.message, { cause });
