@@ -53,7 +53,6 @@ export async function train(options: TrainOptions): Promise<TrainedRun> {
       continue;
     }
     const isBegun = state.metrics.length > stageStart || state.running !== null;
-    if (state.metrics.length === stageStart) state.best = null;
     const { sources, close } = await openSources(options, network, stage);
     try {
       if (state.featureScale === null) {
@@ -120,9 +119,11 @@ async function runStage(options: TrainOptions, run: StageRun): Promise<boolean> 
     const seenBefore = picturesSeen();
     const report = (position: EpochPosition) =>
       options.onProgress(meter.at(stepsDone(), picturesSeen() - seenBefore, position));
+    const isFinished = () => finish.aborted && state.metrics.length > 0 && state.running === null;
     const isEnough = () =>
-      (run.isLast && ranOutOfPatience(plan, state.metrics.length, state.best)) ||
-      (finish.aborted && state.metrics.length > 0 && state.running === null);
+      isFinished() || (run.isLast && ranOutOfPatience(plan, state.metrics.length, state.best));
+    // Unless the run ends here: then the best is one of the stage before.
+    if (state.metrics.length === stageStart && !isFinished()) state.best = null;
     while (state.metrics.length < stageStart + stage.epochs && !isEnough()) {
       throwIfInterrupted(options);
       const metrics = await trainEpoch(options, context, run, report);
@@ -208,7 +209,12 @@ async function restoreExported(
   { state, sources }: StageRun,
 ): Promise<void> {
   const best = exportsBest(options.plan) ? state.best : null;
-  if (best?.weights) assignVariables(context.variables, best.weights);
+  if (best?.weights) {
+    const { weights } = best;
+    // Where this stage was not begun they are of the one before, which may have trained fewer layers.
+    const restored = context.variables.filter(({ name }) => weights.has(name));
+    assignVariables(restored, weights);
+  }
   const isEvaluated = state.evaluation !== null && (best === null || best.epoch === state.metrics.length);
   if (isEvaluated) return;
   state.evaluation = await evaluate(context, sources.val, options.dataset.val, () =>

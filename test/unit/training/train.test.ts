@@ -231,29 +231,6 @@ describe('train', () => {
     expect(checkpoints).toEqual(['1.0', '1.2']);
   });
 
-  it('ends the epoch at the next step when it is told to finish, and exports what it has', async () => {
-    const finish = new AbortController();
-    const steps: number[] = [];
-    const run = await trainDrawn(small(), {
-      finish: finish.signal,
-      onProgress: ({ epoch, step }) => {
-        if (epoch === null) return;
-        steps.push(step!);
-        if (epoch === 2) finish.abort();
-      },
-    });
-    expect(steps).toEqual([1, 2, 3, 1]);
-    expect(run.metrics.map(({ epoch }) => epoch)).toEqual([1, 2]);
-    expect(run.exportedEpoch).toBe(2);
-    expect(run.evaluation.probabilities).toHaveLength(6);
-    expect(run.evaluation.loss).toBe(run.metrics[1]!.valLoss);
-  });
-
-  it('makes one step at least when it is told to finish before any', async () => {
-    const run = await trainDrawn(small(), { finish: AbortSignal.abort() });
-    expect(run.metrics).toHaveLength(1);
-  });
-
   it('sees augmented pictures anew in every epoch, and plain ones in validation', async () => {
     const loads: ({ epoch: number; index: number } | null)[] = [];
     const run = await trainDrawn(small({ epochs: 2, augmentation: { shift: 0.1 } }), {
