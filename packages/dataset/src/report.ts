@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { AppError, type DatasetReport, type Picture, type Split } from '@headstart/contracts';
+import { AppError, type DatasetReport, type Picture, printableUri, type Split } from '@headstart/contracts';
 import { groupBy } from './group-by.js';
 import { type DatasetLimits, SMALL_CLASS_PICTURES } from './limits.js';
 import { byCodeUnit } from './paths.js';
@@ -32,7 +32,7 @@ export function buildReport({
   for (const { label } of val) counts[label]!.val++;
   const used = train.length + val.length;
   return {
-    uri,
+    uri: printableUri(uri),
     digest: digestOf(classes, { train, val }),
     split,
     classes: counts,

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import type { Dataset } from '@headstart/contracts';
 import type { OpenDatasetOptions } from '@headstart/dataset';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createStores } from '@headstart/storage';
 import { makeTar, makeZip } from '../../support/archives.js';
-import { errorOf, openBelow, uriOf } from '../../support/dataset.js';
+import { errorOf, LIMITS, openBelow, uriOf } from '../../support/dataset.js';
+import { startHttps } from '../../support/https-server.js';
 import { pngs } from '../../support/pictures.js';
 
 let root: string;
@@ -59,5 +61,37 @@ describe('archives', () => {
     const archive = join(root, 'evil.zip');
     await writeFile(archive, makeZip([{ name: '../../evil.jpg' }]));
     expect((await errorOf(open({ uri: uriOf(archive) }))).code).toBe('archive_unsafe');
+  });
+
+  it('a web server need neither say its size nor answer anything but a GET', async ({
+    skip,
+    onTestFinished,
+  }) => {
+    const archive = makeZip(entriesOf({ ...(await pngs('a', 2)), ...(await pngs('b', 2, 9)) }));
+    // As servers that pack an archive while they send it.
+    const server = await startHttps((request, response) => {
+      if (request.method !== 'GET') return void response.writeHead(405).end();
+      response.write(archive.subarray(0, 100));
+      response.end(archive.subarray(100));
+    });
+    if ('skip' in server) return skip(server.skip);
+    onTestFinished(() => server.stop());
+    server.trust();
+    const stores = createStores({
+      fileRoots: [],
+      allowedNetworks: ['127.0.0.0/8', '::1/128'],
+      s3: { region: 'us-east-1', forcePathStyle: true },
+    });
+    const uri = `${server.origin}/flowers?token=secret&as=.zip`;
+    const { classes, report } = await open({ uri, stores });
+    expect(classes).toEqual(['a', 'b']);
+    expect(report.uri).toBe(`${server.origin}/flowers`);
+
+    const limits = { ...LIMITS, downloadBytes: archive.length - 1 };
+    const error = await errorOf(open({ uri, stores, limits }));
+    expect(error.code).toBe('dataset_invalid');
+    expect(error.message).toContain(
+      `${server.origin}/flowers is larger than the ${archive.length - 1} bytes`,
+    );
   });
 });

@@ -49,7 +49,9 @@ const ROUTES: Record<string, Route> = {
   '/teapot': (response) => response.writeHead(418).end('body secret'),
   '/drop': (response) => void response.socket?.destroy(),
   '/switch': (response) =>
-    void response.socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+    void response.socket?.write(
+      'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n',
+    ),
   '/stall': (response) => void response.writeHead(200, { 'content-length': '10' }).write('12345'),
 };
 

@@ -45,15 +45,18 @@ async function downloadArchive(
   { uri, stores, limits, signal, onProgress }: OpenContext,
 ): Promise<void> {
   const { store, key } = stores.locate(uri);
-  const total = (await store.stat(key))?.sizeBytes ?? null;
-  if (total !== null && total > limits.downloadBytes) throw tooLargeDownload(uri, limits);
+  const stream = await store.read(key, { signal });
+  const total = stream.sizeBytes;
+  if (total !== null && total > limits.downloadBytes) {
+    stream.destroy();
+    throw tooLargeDownload(uri, limits);
+  }
   let done = 0;
   const count = (bytes: number) => {
     done += bytes;
     if (done > limits.downloadBytes) throw tooLargeDownload(uri, limits);
     onProgress({ done, total, unit: 'bytes' });
   };
-  const stream = await store.read(key, { signal });
   await pipeline(
     stream,
     (chunks: AsyncIterable<Buffer>) => counted(chunks, count),

@@ -1,7 +1,7 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { AppError, type ObjectInfo, type ObjectStore } from '@headstart/contracts';
+import { AppError, type ObjectInfo, type ObjectStore, printableUri } from '@headstart/contracts';
 import { countFile, tooLargeReason, writeUpTo } from '../archives/unpacker.js';
 import { mapConcurrently } from '../concurrency.js';
 import { DOWNLOAD_CONCURRENCY, type DatasetLimits } from '../limits.js';
@@ -92,7 +92,7 @@ export async function* counted(
 export function tooLargeDownload(uri: string, { downloadBytes }: DatasetLimits): AppError {
   return new AppError(
     'dataset_invalid',
-    `The data set at ${uri} is larger than the ${downloadBytes} bytes that are downloaded. Post a smaller one: pictures shrunk to the input size lose nothing.`,
+    `The data set at ${printableUri(uri)} is larger than the ${downloadBytes} bytes that are downloaded. Post a smaller one: pictures shrunk to the input size lose nothing.`,
     { details: { limit: downloadBytes } },
   );
 }
