@@ -1,5 +1,6 @@
 export { readConfig, type WorkerConfig } from './config.js';
 export { callNext, leaveBeyondQuota } from './supervisor/running-quota.js';
+export { makeWorkFolder, removeWorkFolder } from './supervisor/work-folder.js';
 export { watchProgress } from './supervisor/watch-progress.js';
 export { createProgressThrottle } from './trainer/throttle.js';
 export { createMeter } from './trainer/progress.js';

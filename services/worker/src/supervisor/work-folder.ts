@@ -1,5 +1,5 @@
 import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 const JOB_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const ATTEMPT = /^attempt-(\d+)$/;
@@ -17,22 +17,37 @@ export async function makeWorkFolder(
 ): Promise<string> {
   await mkdir(workDir, { recursive: true });
   for (const other of await readdir(workDir)) {
-    if (JOB_ID.test(other) && other !== jobId && (await isOver(other))) await remove(join(workDir, other));
+    if (!JOB_ID.test(other) || other === jobId) continue;
+    const otherFolder = join(workDir, other);
+    // Before its state is asked for: an attempt that begins behind the answer is not among them.
+    const attempts = await namesIn(otherFolder);
+    if (!(await isOver(other))) continue;
+    for (const name of attempts) await remove(join(otherFolder, name));
+    await removeIfEmpty(otherFolder);
   }
   const jobFolder = join(workDir, jobId);
   const folder = join(jobFolder, `attempt-${attempt}`);
-  await mkdir(jobFolder, { recursive: true });
-  for (const name of await readdir(jobFolder)) {
+  for (const name of await namesIn(jobFolder)) {
     if (Number(ATTEMPT.exec(name)?.[1] ?? 0) <= attempt) await remove(join(jobFolder, name));
   }
-  await mkdir(folder);
+  // With the job's own, which another worker may have found empty, and removed.
+  await mkdir(folder, { recursive: true });
   return folder;
 }
 
 /** Removes an attempt's folder, and the job's when no other attempt is in it. */
 export async function removeWorkFolder(folder: string): Promise<void> {
   await remove(folder);
-  await rmdir(join(folder, '..')).catch(() => undefined);
+  await removeIfEmpty(dirname(folder));
+}
+
+/** Nothing where there is no such folder. */
+async function namesIn(folder: string): Promise<string[]> {
+  return readdir(folder).catch(() => []);
+}
+
+async function removeIfEmpty(folder: string): Promise<void> {
+  await rmdir(folder).catch(() => undefined);
 }
 
 async function remove(path: string): Promise<void> {
