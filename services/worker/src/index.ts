@@ -1,4 +1,5 @@
 export { readConfig, type WorkerConfig } from './config.js';
+export { createReserve } from './supervisor/reserve.js';
 export { callNext, leaveBeyondQuota } from './supervisor/running-quota.js';
 export { makeWorkFolder, removeWorkFolder } from './supervisor/work-folder.js';
 export { watchProgress } from './supervisor/watch-progress.js';

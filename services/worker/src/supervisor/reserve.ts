@@ -36,10 +36,10 @@ export function createReserve(env: NodeJS.ProcessEnv, logger: Logger): Reserve {
     },
     refill(choice) {
       if (waiting?.child.connected || isClosed) return;
-      const child = startProcess(env);
+      // Not started, or ended by itself, it is as if it had never been: the next trainer is started when it is needed.
+      const child = tryStart(env, logger);
+      if (!child?.connected) return;
       waiting = { child, choice: JSON.stringify(choice) };
-      // Ended by itself, it is as if it had never been: the next trainer is started when it is needed.
-      child.on('error', () => undefined);
       child.once('message', () => logger.debug({ trainerPid: child.pid }, 'a trainer is ready'));
       child.send({ type: 'prepare', ...choice } satisfies ToTrainer, () => undefined);
     },
@@ -48,6 +48,17 @@ export function createReserve(env: NodeJS.ProcessEnv, logger: Logger): Reserve {
       forget()?.kill('SIGKILL');
     },
   };
+}
+
+/** Null where the system starts none, for want of memory for example. */
+function tryStart(env: NodeJS.ProcessEnv, logger: Logger): ChildProcess | null {
+  const note = (err: unknown) => logger.warn({ err }, 'no trainer waits for the next job');
+  try {
+    return startProcess(env).on('error', note);
+  } catch (err) {
+    note(err);
+    return null;
+  }
 }
 
 function startProcess(env: NodeJS.ProcessEnv): ChildProcess {
