@@ -1,9 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openKnownPictures } from '../../../packages/dataset/dist/verify/known.js';
 import { LIMITS, openBelow } from '../../support/dataset.js';
-import { pngs, writeTree } from '../../support/pictures.js';
+import { pngOf, pngs, writeTree } from '../../support/pictures.js';
 import { temporaryFolder } from '../../support/training.js';
 
 const digest = (index: number) => index.toString(16).padStart(64, '0');
@@ -42,6 +43,46 @@ it('a file that was changed is decoded anew', async () => {
   const { report } = await openBelow(root, { knownDir });
   expect(report.refused.map(({ path }) => path)).toEqual(['ants/000.png', 'ants/bad.png']);
 });
+
+it('a folder that nothing can be written to keeps no data set from being opened', async () => {
+  const { root } = await setUp();
+  const { report } = await openBelow(root, { knownDir: join(root, 'data', 'ants', '000.png', 'known') });
+  expect(report.refused.map(({ path }) => path)).toEqual(['ants/bad.png']);
+});
+
+it.runIf(process.platform === 'linux')(
+  'no picture is refused for decoders that died while they waited',
+  async () => {
+    const root = await temporaryFolder();
+    await mkdir(join(root, 'data'));
+    const knownDir = join(root, 'known');
+    await writeTree(join(root, 'data'), { ...(await pngs('b', 40)), ...(await pngs('c', 40, 50)) });
+    await openBelow(root, { knownDir });
+    await writeTree(join(root, 'data'), { ...(await pngs('a', 2, 100)), 'c/last.png': await pngOf(150) });
+    // Where the middle is recalled, what has decoded the beginning waits.
+    const killed: number[] = [];
+    const { report } = await openBelow(root, {
+      knownDir,
+      onProgress({ done }) {
+        if (done !== 80) return;
+        killed.push(...decoderPids());
+        for (const pid of killed) process.kill(pid, 'SIGKILL');
+      },
+    });
+    expect(killed.length).toBeGreaterThan(0);
+    expect(report.refused).toEqual([]);
+  },
+);
+
+/** Of this process. */
+function decoderPids(): number[] {
+  return readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8')
+    .split(' ')
+    .filter(
+      (pid) => pid !== '' && readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('headstart-decoder'),
+    )
+    .map(Number);
+}
 
 it('other limits know nothing', async () => {
   const { root, knownDir } = await setUp();

@@ -54,7 +54,8 @@ export async function verifyFiles<T extends LocalFile>(
       refused.push({ path: file.path, reason: answer.reason });
       return null;
     });
-    await known?.save();
+    // What is not kept, on a disk that is full for example, is decoded again the next time.
+    await known?.save().catch(() => undefined);
     return { verified: results.filter((result) => result !== null), refused };
   } finally {
     decoders.end();
@@ -92,8 +93,7 @@ function createDecoders(limits: DatasetLimits, signal: AbortSignal) {
   };
   signal.addEventListener('abort', end);
 
-  async function decodeOnce(file: string) {
-    const decoder = idle.pop() ?? startDecoder(limits);
+  async function decodeOnce(file: string, decoder: Decoder) {
     all.add(decoder);
     const answer = await decoder.decode(file);
     if (decoder.isAlive()) idle.push(decoder);
@@ -103,10 +103,10 @@ function createDecoders(limits: DatasetLimits, signal: AbortSignal) {
 
   return {
     async decode(file: string): Promise<Answer> {
-      let answer = await decodeOnce(file);
+      let answer = await decodeOnce(file, idle.pop() ?? startDecoder(limits));
       signal.throwIfAborted();
-      // Once more: a machine that is short of memory ends processes for no fault of the picture.
-      if (answer.type === 'ended') answer = await decodeOnce(file);
+      // Once more: a machine that is short of memory ends processes for no fault of the picture. And anew: those that wait may be gone too.
+      if (answer.type === 'ended') answer = await decodeOnce(file, startDecoder(limits));
       signal.throwIfAborted();
       if (answer.type !== 'ended') return answer;
       return { type: 'refused', reason: `its decoder crashed on it, twice (${answer.how})` };
