@@ -34,7 +34,7 @@ export function datasetLimits(env: DatasetEnvironment): DatasetLimits {
     expansionRatio: env.DATASET_MAX_EXPANSION,
     refusedShare: env.DATASET_MAX_REFUSED_SHARE,
     pictureBytes: env.PICTURE_MAX_MB * MB,
-    picturePixels: env.PICTURE_MAX_MEGAPIXELS * 1e6,
+    picturePixels: Math.round(env.PICTURE_MAX_MEGAPIXELS * 1e6),
     pictureSidePx: env.PICTURE_MAX_SIDE_PX,
     decodeSeconds: env.PICTURE_MAX_DECODE_SECONDS,
     decodeMemoryBytes: env.PICTURE_MAX_DECODE_MB * MB,

@@ -7,7 +7,11 @@ export function classWeightsOf(plan: Plan, labels: readonly number[]): number[] 
   const classes = plan.classes!;
   const { classWeights } = plan.training;
   if (classWeights === null) return classes.map(() => 1);
-  if (classWeights !== 'balanced') return classes.map((name) => classWeights[name] ?? 1);
+  if (classWeights !== 'balanced') {
+    // Not by the name alone: a class may be called "constructor".
+    const given = new Map(Object.entries(classWeights));
+    return classes.map((name) => given.get(name) ?? 1);
+  }
   const counts = classes.map((_, label) => labels.filter((other) => other === label).length);
   return counts.map((count) => labels.length / (classes.length * count));
 }

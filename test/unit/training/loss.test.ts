@@ -40,4 +40,10 @@ describe('classWeightsOf', () => {
     expect(weights('balanced')).toEqual([4 / 6, 2]);
     expect(weights({ light: 3 })).toEqual([1, 3]);
   });
+
+  it('is 1 for a class that the request does not name, whatever its name', () => {
+    const plan = planFor({ scenario: 'small-different', training: { classWeights: { light: 3 } } });
+    const classes = ['constructor', 'light', 'toString'];
+    expect(classWeightsOf({ ...plan, classes }, [0, 1, 2])).toEqual([1, 3, 1]);
+  });
 });

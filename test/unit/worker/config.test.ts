@@ -31,6 +31,12 @@ describe('the configuration', () => {
     ]);
   });
 
+  it('counts whole pixels, however many megapixels a picture may have', () => {
+    // 8.3 * 1e6 is not 8300000, and no decoder takes part of a pixel.
+    const { datasetLimits } = readConfig({ ...REQUIRED, PICTURE_MAX_MEGAPIXELS: '8.3' });
+    expect(datasetLimits.picturePixels).toBe(8_300_000);
+  });
+
   it('gives trainers its own environment, and settings of the allocator that the environment can replace', () => {
     const env = { ...REQUIRED, AWS_REGION: 'eu-west-1', MALLOC_TRIM_THRESHOLD_: '1000' };
     expect(readConfig(env).trainerEnvironment).toEqual({ ...env, MALLOC_MMAP_THRESHOLD_: '33554432' });
