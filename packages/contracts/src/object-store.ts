@@ -70,4 +70,9 @@ export interface ObjectStores {
   open(folderUri: string): ObjectStore;
   /** The store of an object's folder, and the object's key in it. */
   locate(objectUri: string): { store: ObjectStore; key: string };
+  /**
+   * The same, for what lies below one of these `s3://` and `file://` URIs too; `https://` is no matter of prefixes, and null bounds
+   * nothing. Another URI is refused when it is opened, and a link to elsewhere whenever it would be followed, with `uri_forbidden`.
+   */
+  within(prefixes: readonly string[] | null): ObjectStores;
 }

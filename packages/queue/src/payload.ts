@@ -55,6 +55,11 @@ export interface JobPayload {
   requestId: string;
   /** The job's own folder, with a slash at its end. */
   outputUri: string;
+  /**
+   * `s3://` and `file://` URIs that the job may use, with all that is below: those of the key that it was posted with, and its own
+   * folder. Absent: any.
+   */
+  uriPrefixes?: string[];
   metrics: EpochMetrics[];
   runtime: Runtime | null;
   artifacts: Artifacts | null;

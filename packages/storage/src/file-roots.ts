@@ -4,6 +4,18 @@ import { fileURLToPath } from 'node:url';
 import { AppError } from '@headstart/contracts';
 import { fileError, isMissing } from './file-errors.js';
 
+/** Folders that paths must be below, and how one is refused that is not. */
+export interface FileBound {
+  /** Absolute, as they are written. */
+  folders: readonly string[];
+  refusal(uri: string, why: string): AppError;
+}
+
+/** The bound of what the operator allows at all. */
+export function rootsBound(roots: readonly string[]): FileBound {
+  return { folders: roots, refusal: (uri, why) => forbidden(uri, why, roots) };
+}
+
 /**
  * Absolute path of a file:// URI, after percent-decoding and with `..` resolved.
  * @throws AppError uri_forbidden if it is not below one of `roots`.
@@ -20,29 +32,25 @@ export function pathOfFileUri(uri: string, roots: readonly string[]): string {
   }
   if (path.includes('\0')) throw forbidden(uri, 'it contains a NUL character', roots);
   const clean = path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
-  if (!isBelowAny(clean, roots)) throw forbidden(uri, 'it is outside', roots);
+  if (!isPathBelowAny(clean, roots)) throw forbidden(uri, 'it is outside', roots);
   return clean;
 }
 
 /**
- * Follows every link of `path` and checks that what it really is lies below what a root really is.
+ * Follows every link of `path` and checks that what it really is lies below what a folder of each bound really is.
  *
  * Parts that do not exist yet are taken as they are. It is a check of what is there now: whoever may change links below a
  * root at the same moment is trusted as much as the service's own user.
  * @throws AppError uri_forbidden if a link leads out.
  */
-export async function checkRealPath(path: string, uri: string, roots: readonly string[]): Promise<void> {
+export async function checkRealPath(path: string, uri: string, bounds: readonly FileBound[]): Promise<void> {
   try {
     const real = await realPathOf(path);
-    const realRoots = await Promise.all(roots.map(realPathOf));
-    if (
-      real === null ||
-      !isBelowAny(
-        real,
-        realRoots.filter((root) => root !== null),
-      )
-    )
-      throw forbidden(uri, 'a link on its way leads outside, or nowhere', roots);
+    for (const { folders, refusal } of bounds) {
+      const realFolders = await Promise.all(folders.map(realPathOf));
+      const isWithin = real !== null && isPathBelowAny(real, realFolders);
+      if (!isWithin) throw refusal(uri, 'a link on its way leads outside, or nowhere');
+    }
   } catch (error) {
     throw fileError(error, uri);
   }
@@ -70,8 +78,12 @@ async function isLink(path: string): Promise<boolean> {
   }
 }
 
-function isBelowAny(path: string, roots: readonly string[]): boolean {
-  return roots.some((root) => path === root || path.startsWith(root.endsWith('/') ? root : `${root}/`));
+/** @param folders null for one that there is not. */
+export function isPathBelowAny(path: string, folders: readonly (string | null)[]): boolean {
+  return folders.some(
+    (folder) =>
+      folder !== null && (path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)),
+  );
 }
 
 function forbidden(uri: string, why: string, roots: readonly string[]): AppError {

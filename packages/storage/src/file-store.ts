@@ -13,22 +13,22 @@ import {
 } from '@headstart/contracts';
 import { sizedBody } from './body.js';
 import { fileError, isMissing } from './file-errors.js';
-import { checkRealPath } from './file-roots.js';
+import { checkRealPath, type FileBound } from './file-roots.js';
 import { foldersIn, walkFiles } from './file-walk.js';
 import { linkAtomically, writeAtomically } from './file-write.js';
 import { guardStream } from './guarded-stream.js';
 import { readAll } from './read-bytes.js';
 
-/** A folder on this machine, below one of the allowed roots. Every path is checked again, links followed, at each use. */
+/** A folder on this machine, within all of its bounds. Every path is checked again, links followed, at each use. */
 export class FileStore implements ObjectStore {
   readonly uri: string;
   readonly #folder: string;
-  readonly #roots: readonly string[];
+  readonly #bounds: readonly FileBound[];
 
-  /** @param folder absolute, and known to be below one of `roots` as it is written. */
-  constructor(folder: string, roots: readonly string[]) {
+  /** @param folder absolute, and known to be within the bounds as it is written, or to hold one object that is. */
+  constructor(folder: string, bounds: readonly FileBound[]) {
     this.#folder = folder;
-    this.#roots = roots;
+    this.#bounds = bounds;
     this.uri = pathToFileURL(folder === '/' ? '/' : `${folder}/`).href;
   }
 
@@ -38,7 +38,7 @@ export class FileStore implements ObjectStore {
 
   async *list({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<ObjectInfo> {
     try {
-      await checkRealPath(this.#folder, this.uri, this.#roots);
+      await checkRealPath(this.#folder, this.uri, this.#bounds);
       yield* walkFiles(this.#folder, '', (path) => this.#check(path), signal);
     } catch (error) {
       throw this.#error(error, this.uri, signal);
@@ -151,7 +151,7 @@ export class FileStore implements ObjectStore {
   }
 
   #check(path: string): Promise<void> {
-    return checkRealPath(path, pathToFileURL(path).href, this.#roots);
+    return checkRealPath(path, pathToFileURL(path).href, this.#bounds);
   }
 
   #error(error: unknown, uri: string, signal: AbortSignal | undefined): unknown {

@@ -2,11 +2,12 @@ import { basename, dirname } from 'node:path';
 import { S3Client } from '@aws-sdk/client-s3';
 import { AppError, type ObjectStore, type ObjectStores, printableUri } from '@headstart/contracts';
 import type { StorageConfig } from './config.js';
-import { pathOfFileUri } from './file-roots.js';
+import { type FileBound, pathOfFileUri, rootsBound } from './file-roots.js';
 import { FileStore } from './file-store.js';
 import { createUrlGuard, type UrlGuard } from './guarded-request.js';
 import { HttpsStore } from './https-store.js';
 import { parseS3Uri, type S3Clients, S3Store } from './s3-store.js';
+import { isBelowAny, outsidePrefixes, prefixesBound } from './uri-prefixes.js';
 
 export interface Stores extends ObjectStores {
   /** Ends the connections to S3. The stores that were opened are not usable afterwards. */
@@ -16,8 +17,8 @@ export interface Stores extends ObjectStores {
 /**
  * Opens stores by URI. Nothing is connected to before a store is used.
  *
- * Both methods throw AppError at once: `uri_forbidden` for a path outside the allowed roots or a host written as an address that
- * is not allowed, `invalid_request` for what is no URI of a store.
+ * `open` and `locate` throw AppError at once: `uri_forbidden` for what is outside the allowed roots or prefixes and for a host written
+ * as an address that is not allowed, `invalid_request` for what is no URI of a store.
  */
 export function createStores(config: StorageConfig): Stores {
   const { endpoint, publicEndpoint = endpoint } = config.s3;
@@ -25,10 +26,10 @@ export function createStores(config: StorageConfig): Stores {
     requests: createS3Client(config.s3, endpoint),
     links: createS3Client(config.s3, publicEndpoint),
   };
-  const means = { s3, fileRoots: config.fileRoots, guard: createUrlGuard(config.allowedNetworks) };
+  const { fileRoots } = config;
+  const guard = createUrlGuard(config.allowedNetworks);
   return {
-    open: (uri) => openFolder(uri, means),
-    locate: (uri) => locateObject(uri, means),
+    ...storesOf({ s3, guard, fileRoots, prefixes: [], fileBounds: [rootsBound(fileRoots)] }),
     close() {
       s3.requests.destroy();
       s3.links.destroy();
@@ -38,18 +39,39 @@ export function createStores(config: StorageConfig): Stores {
 
 interface Means {
   s3: S3Clients;
-  fileRoots: string[];
   guard: UrlGuard;
+  fileRoots: readonly string[];
+  /** What is opened must be below one of each. */
+  prefixes: readonly (readonly string[])[];
+  /** The same of paths, of the roots too. */
+  fileBounds: readonly FileBound[];
 }
 
-function openFolder(uri: string, { s3, fileRoots, guard }: Means): ObjectStore {
-  switch (schemeOf(uri)) {
+function storesOf(means: Means): ObjectStores {
+  return {
+    open: (uri) => openFolder(uri, means),
+    locate: (uri) => locateObject(uri, means),
+    within: (prefixes) => storesOf(prefixes === null ? means : bounded(means, prefixes)),
+  };
+}
+
+function bounded(means: Means, prefixes: readonly string[]): Means {
+  return {
+    ...means,
+    prefixes: [...means.prefixes, prefixes],
+    fileBounds: [prefixesBound(prefixes), ...means.fileBounds],
+  };
+}
+
+function openFolder(uri: string, means: Means): ObjectStore {
+  const { s3, guard, fileRoots, fileBounds } = means;
+  switch (allowedSchemeOf(uri, means)) {
     case 's3': {
       const { bucket, key } = parseS3Uri(uri);
       return new S3Store(s3, bucket, key === '' || key.endsWith('/') ? key : `${key}/`);
     }
     case 'file':
-      return new FileStore(pathOfFileUri(uri, fileRoots), fileRoots);
+      return new FileStore(pathOfFileUri(uri, fileRoots), fileBounds);
     case 'https': {
       const url = new URL(uri);
       guard.check(url);
@@ -59,8 +81,9 @@ function openFolder(uri: string, { s3, fileRoots, guard }: Means): ObjectStore {
   }
 }
 
-function locateObject(uri: string, { s3, fileRoots, guard }: Means): { store: ObjectStore; key: string } {
-  switch (schemeOf(uri)) {
+function locateObject(uri: string, means: Means): { store: ObjectStore; key: string } {
+  const { s3, guard, fileRoots, fileBounds } = means;
+  switch (allowedSchemeOf(uri, means)) {
     case 's3': {
       const { bucket, key } = parseS3Uri(uri);
       const split = key.lastIndexOf('/') + 1;
@@ -71,7 +94,7 @@ function locateObject(uri: string, { s3, fileRoots, guard }: Means): { store: Ob
       const path = pathOfFileUri(uri, fileRoots);
       // The folder of a root itself lies outside: a root is a folder, never an object.
       if (uri.endsWith('/') || fileRoots.includes(path)) throw notAnObject(uri);
-      return { store: new FileStore(dirname(path), fileRoots), key: basename(path) };
+      return { store: new FileStore(dirname(path), fileBounds), key: basename(path) };
     }
     case 'https': {
       const url = new URL(uri);
@@ -85,6 +108,14 @@ function locateObject(uri: string, { s3, fileRoots, guard }: Means): { store: Ob
       };
     }
   }
+}
+
+/** @throws AppError uri_forbidden where the URI is not below one of each of the prefixes. */
+function allowedSchemeOf(uri: string, { prefixes }: Means): ReturnType<typeof schemeOf> {
+  const scheme = schemeOf(uri);
+  if (scheme === 'https') return scheme;
+  for (const some of prefixes) if (!isBelowAny(uri, some)) throw outsidePrefixes(uri, some);
+  return scheme;
 }
 
 function schemeOf(uri: string): 's3' | 'file' | 'https' {

@@ -1,4 +1,6 @@
 import { fileURLToPath } from 'node:url';
+import { AppError } from '@headstart/contracts';
+import { type FileBound, isPathBelowAny } from './file-roots.js';
 import { parseS3Uri } from './s3-store.js';
 
 /**
@@ -32,4 +34,31 @@ export function isBelowAny(uri: string, prefixes: readonly string[]): boolean {
     parts !== null &&
     prefixes.some((prefix) => partsOf(prefix)?.every((part, index) => part === parts[index]) ?? false)
   );
+}
+
+/** What is said of a URI that no prefix allows. @param why where the URI itself does not show it. */
+export function outsidePrefixes(uri: string, prefixes: readonly string[], why = ''): AppError {
+  const reason = why === '' ? '' : ` (${why})`;
+  return new AppError(
+    'uri_forbidden',
+    `${uri} is not within what the key may use${reason}: ${prefixes.join(', ')}. Use a folder or file below one of these, without "." and ".." in its path.`,
+    { details: { uri, allowed: [...prefixes] } },
+  );
+}
+
+/**
+ * The bound that the prefixes are of paths, whatever links lead to. A prefix may be a link itself, made by whoever gave it, but not where
+ * it is below another: whoever may use that one could have put a link in its place.
+ */
+export function prefixesBound(prefixes: readonly string[]): FileBound {
+  const paths = [...new Set(prefixes.flatMap((prefix) => pathOf(prefix) ?? []))];
+  const folders = paths.filter(
+    (path) => !paths.some((other) => other !== path && isPathBelowAny(path, [other])),
+  );
+  return { folders, refusal: (uri, why) => outsidePrefixes(uri, prefixes, why) };
+}
+
+function pathOf(uri: string): string | null {
+  const [scheme, ...names] = partsOf(uri) ?? [];
+  return scheme === 'file' ? `/${names.join('/')}` : null;
 }

@@ -83,11 +83,11 @@ export async function buildApp(config: ApiConfig, deps: AppDeps): Promise<Fastif
   await app.register(cancelJobRoute);
   await app.register(finishJobRoute);
   await app.register(retryJobRoute, { config, stores: deps.stores });
-  await app.register(deleteJobRoute, { stores: deps.stores });
+  await app.register(deleteJobRoute, { config, stores: deps.stores });
   await app.register(jobEventsRoute);
   await app.register(getLogsRoute);
-  await app.register(listArtifactsRoute, { stores: deps.stores });
-  await app.register(getArtifactRoute, { stores: deps.stores });
+  await app.register(listArtifactsRoute, { config, stores: deps.stores });
+  await app.register(getArtifactRoute, { config, stores: deps.stores });
   await app.register(listJobDeliveriesRoute);
   await app.register(replayJobDeliveryRoute);
 

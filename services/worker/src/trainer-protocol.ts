@@ -43,6 +43,8 @@ export const Assignment = z.object({
   jobModelUri: z.string().nullable(),
   /** The job's own folder in the object store, with a slash at its end. */
   outputUri: z.string(),
+  /** What of `s3://` and `file://` the job may use, its own folder included; null: all that `storage` allows. */
+  uriPrefixes: z.array(z.string()).nullable(),
   /** Folder of this attempt alone; it exists and is empty. */
   workDir: z.string(),
   cacheDir: z.string(),

@@ -12,7 +12,7 @@ import { resolvePlan } from '@headstart/training/plan';
 import type { FastifyBaseLogger } from 'fastify';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Caller } from '../callers/caller.js';
-import { checkUri, defaultOutputUri } from '../callers/uris.js';
+import { allowedUris, checkUri, defaultOutputUri } from '../callers/uris.js';
 import { type ApiConfig, withSlash } from '../config.js';
 
 /** Well below the server's time limit of a connection, after which the client would get no answer at all. */
@@ -27,11 +27,16 @@ export interface PrepareContext {
   log: FastifyBaseLogger;
 }
 
-export interface PreparedJob {
-  plan: Plan;
-  jobModelUri: string | null;
+export interface JobLocations {
   /** Folder below which the job makes its own, with a slash at its end. */
   outputBaseUri: string;
+  /** What else it may use, with all that is below; null where there is no limit. */
+  uriPrefixes: string[] | null;
+}
+
+export interface PreparedJob extends JobLocations {
+  plan: Plan;
+  jobModelUri: string | null;
 }
 
 /**
@@ -39,7 +44,7 @@ export interface PreparedJob {
  * @throws AppError whose code POST /jobs documents.
  */
 export async function prepareJob(request: JobRequest, context: PrepareContext): Promise<PreparedJob> {
-  const outputBaseUri = checkLocations(request, context);
+  const locations = checkLocations(request, context);
   const weights = weightsOf(request);
 
   const jobModelUri = weights.startsWith('job:') ? await findModel(weights, context) : null;
@@ -47,18 +52,19 @@ export async function prepareJob(request: JobRequest, context: PrepareContext): 
   // First without the classes: a wrong request is answered before the object store is asked.
   const planContext = jobModelUri === null ? {} : { jobModelUri };
   resolvePlan(request, { ...planContext, classes: null });
-  const classes = await peekClasses(request, context);
-  return { plan: resolvePlan(request, { ...planContext, classes }), jobModelUri, outputBaseUri };
+  const stores = context.stores.within(locations.uriPrefixes);
+  const classes = await peekClasses(request, { ...context, stores });
+  return { plan: resolvePlan(request, { ...planContext, classes }), jobModelUri, ...locations };
 }
 
 /**
- * Checks that the deployment and the caller's key let a job use what its request names. Asks nothing of the stores.
- * @returns the folder below which the job makes its own, with a slash at its end.
+ * Checks that the deployment and the caller's key let a job use what its request names. Asks nothing of the stores: where links lead to
+ * is looked at whenever something is used.
  */
 export function checkLocations(
   request: JobRequest,
   { config, stores, caller }: Pick<PrepareContext, 'config' | 'stores' | 'caller'>,
-): string {
+): JobLocations {
   if (request.webhook) {
     if (!config.signsWebhooks) throw webhooksUnavailable(request.webhook.url);
     createUrlGuard(config.storage.allowedNetworks).check(new URL(request.webhook.url));
@@ -73,7 +79,7 @@ export function checkLocations(
   if (isArchiveUri(request.datasetUri)) stores.locate(request.datasetUri);
   else stores.open(withSlash(request.datasetUri));
   if (weights.includes('://')) stores.locate(weights);
-  return outputBaseUri;
+  return { outputBaseUri, uriPrefixes: allowedUris(caller, config) };
 }
 
 function weightsOf({ model }: JobRequest): string {
@@ -83,7 +89,7 @@ function weightsOf({ model }: JobRequest): string {
 /** @returns null for an archive, and while the object store does not answer: the worker will look again. */
 async function peekClasses(
   { datasetUri, model }: JobRequest,
-  { stores, log }: PrepareContext,
+  { stores, log }: Pick<PrepareContext, 'stores' | 'log'>,
 ): Promise<string[] | null> {
   const answered = new AbortController();
   try {

@@ -63,10 +63,11 @@ async function findClaimed(
 }
 
 function payloadOf(
-  { request, plan, jobModelUri, outputBaseUri, retryOf }: Submission,
+  { request, plan, jobModelUri, outputBaseUri, uriPrefixes, retryOf }: Submission,
   id: string,
   { id: requestId, caller }: FastifyRequest,
 ): JobPayload {
+  const outputUri = `${outputBaseUri}${id}/`;
   return {
     version: PAYLOAD_VERSION,
     tenant: caller.tenant,
@@ -75,7 +76,8 @@ function payloadOf(
     plan,
     jobModelUri,
     requestId,
-    outputUri: `${outputBaseUri}${id}/`,
+    outputUri,
+    ...(uriPrefixes !== null && { uriPrefixes: [...uriPrefixes, outputUri] }),
     metrics: [],
     runtime: null,
     artifacts: null,

@@ -3,6 +3,8 @@ import { refuseUnended } from '@headstart/queue';
 import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { storesForFiles } from '../callers/uris.js';
+import type { ApiConfig } from '../config.js';
 import { JobParams } from '../http/common.js';
 import { problemResponses } from '../http/problem-responses.js';
 
@@ -37,11 +39,12 @@ const schema = {
   },
 };
 
-const route: FastifyPluginAsyncZod<{ stores: ObjectStores }> = async (app, { stores }) => {
+const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> = async (app, options) => {
   app.delete('/jobs/:id', { schema, config: { role: 'admin' } }, async (request, reply) => {
     const { record, job } = await app.findOwnJob(request, request.params.id);
     refuseUnended(job);
-    if (request.query.files === 'true') await removeFiles(stores, record.data.outputUri);
+    if (request.query.files === 'true')
+      await removeFiles(storesForFiles(options, record.data, request.caller), record.data.outputUri);
     await app.jobs.remove(record);
     return reply.code(204).send(null);
   });
@@ -49,8 +52,8 @@ const route: FastifyPluginAsyncZod<{ stores: ObjectStores }> = async (app, { sto
 
 /** Through the folder above, so that the job's folder itself goes too. */
 async function removeFiles(stores: ObjectStores, outputUri: string): Promise<void> {
-  const [, parent = '', folder = ''] = /^(.*\/)([^/]+\/)$/s.exec(outputUri) ?? [];
-  await stores.open(parent).deleteAll(folder);
+  const { store, key } = stores.locate(outputUri.slice(0, -1));
+  await store.deleteAll(`${key}/`);
 }
 
 export const deleteJobRoute = fp(route, { name: 'delete-job', dependencies: ['own-jobs', 'openapi'] });

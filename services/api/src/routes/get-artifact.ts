@@ -10,6 +10,8 @@ import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { posix } from 'node:path';
 import { z } from 'zod';
+import { storesForFiles } from '../callers/uris.js';
+import type { ApiConfig } from '../config.js';
 import { JobParams, NoQuery } from '../http/common.js';
 import { problemResponses } from '../http/problem-responses.js';
 import { parseRange } from '../http/range.js';
@@ -57,11 +59,11 @@ const schema = {
   },
 };
 
-const route: FastifyPluginAsyncZod<{ stores: ObjectStores }> = async (app, { stores }) => {
+const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> = async (app, options) => {
   app.get('/jobs/:id/artifacts/*', { schema }, async (request, reply) => {
     const { id, '*': path } = request.params;
     const { record } = await app.findOwnJob(request, id);
-    const store = stores.open(record.data.outputUri);
+    const store = storesForFiles(options, record.data, request.caller).open(record.data.outputUri);
     // Asked first, so that a client never follows a link to an S3 error.
     const info = await store.stat(path);
     if (info === null)

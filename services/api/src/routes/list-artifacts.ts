@@ -7,6 +7,8 @@ import {
 } from '@headstart/contracts';
 import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { storesForFiles } from '../callers/uris.js';
+import type { ApiConfig } from '../config.js';
 import { JobParams, NoQuery } from '../http/common.js';
 import { artifactPath, LINK_SECONDS } from '../jobs/artifacts.js';
 import { problemResponses } from '../http/problem-responses.js';
@@ -34,10 +36,10 @@ const schema = {
   },
 };
 
-const route: FastifyPluginAsyncZod<{ stores: ObjectStores }> = async (app, { stores }) => {
+const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> = async (app, options) => {
   app.get('/jobs/:id/artifacts', { schema }, async (request, reply) => {
     const { job, record } = await app.findOwnJob(request, request.params.id);
-    const store = stores.open(record.data.outputUri);
+    const store = storesForFiles(options, record.data, request.caller).open(record.data.outputUri);
     const expiresAt = new Date(Date.now() + LINK_SECONDS * 1000).toISOString();
     const artifacts: ArtifactList['artifacts'] = [];
     for (const { key, sizeBytes } of await listFiles(store.list())) {

@@ -67,7 +67,7 @@ function retryOf(
     request,
     plan,
     jobModelUri,
-    outputBaseUri: checkLocations(request, context),
+    ...checkLocations(request, context),
     retryOf: job.id,
   };
 }

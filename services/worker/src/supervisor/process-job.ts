@@ -255,7 +255,7 @@ function assignmentOf(
   payload: JobPayload,
   here: Pick<Assignment, 'workDir' | 'engineSharers'>,
 ): Assignment {
-  const { request, plan, jobModelUri, outputUri } = payload;
+  const { request, plan, jobModelUri, outputUri, uriPrefixes = null } = payload;
   const { cacheDir, engine, engineThreads, imagenetWeightsUrl, featureCache, storage, datasetLimits } =
     config;
   return {
@@ -265,6 +265,7 @@ function assignmentOf(
     plan,
     jobModelUri,
     outputUri,
+    uriPrefixes,
     ...here,
     cacheDir,
     engine,

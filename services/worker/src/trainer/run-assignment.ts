@@ -47,7 +47,8 @@ export async function runAssignment(
   signals: Signals,
   say: (message: FromTrainer) => void,
 ): Promise<void> {
-  const stores = createStores(assignment.storage);
+  const all = createStores(assignment.storage);
+  const stores = all.within(assignment.uriPrefixes);
   const store = stores.open(assignment.outputUri);
   const signal = AbortSignal.any([signals.stop, signals.interrupt]);
   const throttle = createProgressThrottle(
@@ -86,7 +87,7 @@ export async function runAssignment(
     await uploader?.settled();
     await thread?.close();
     throttle.flush();
-    stores.close();
+    all.close();
   }
 }
 

@@ -6,8 +6,8 @@ import { putCheckpoint } from './put-checkpoint.js';
 import type { UploadAnswer, UploadRequest, UploadSettings } from './upload.js';
 
 /** The thread of `createUploadThread`: one checkpoint at a time. */
-const { storage, outputUri, claim } = workerData as UploadSettings;
-const store = createStores(storage).open(outputUri);
+const { storage, outputUri, uriPrefixes, claim } = workerData as UploadSettings;
+const store = createStores(storage).within(uriPrefixes).open(outputUri);
 const unwanted = new AbortController();
 
 parentPort!.on('message', (request: UploadRequest) => {

@@ -5,7 +5,7 @@ import type { Assignment } from '../trainer-protocol.js';
 import { Superseded } from './claim.js';
 import type { PutCheckpoint } from './put-checkpoint.js';
 
-export interface UploadSettings extends Pick<Assignment, 'storage' | 'outputUri'> {
+export interface UploadSettings extends Pick<Assignment, 'storage' | 'outputUri' | 'uriPrefixes'> {
   /** Number of the attempt's claim. */
   claim: number;
 }
@@ -24,10 +24,10 @@ export interface UploadThread {
 
 /** Starts no thread before the first checkpoint. @param signal aborted: what is under way ends, with an error. */
 export function createUploadThread(
-  { storage, outputUri, claim }: UploadSettings,
+  { storage, outputUri, uriPrefixes, claim }: UploadSettings,
   signal: AbortSignal,
 ): UploadThread {
-  const workerData: UploadSettings = { storage, outputUri, claim };
+  const workerData: UploadSettings = { storage, outputUri, uriPrefixes, claim };
   let thread: Worker | undefined;
 
   function start(): Worker {
