@@ -112,6 +112,17 @@ describe('GET /jobs/:id/events', () => {
     expect(messages([...first, ...rest])).toEqual(Array.from({ length: 700 }, (_, n) => `line ${n}`));
   });
 
+  it('has each event once, whoever else comes while they are read', async () => {
+    const all = Array.from({ length: 300 }, (_, n) => `line ${n}`);
+    const until = ({ data }: Event) => data['message'] === all.at(-1);
+    const listeners: Promise<Event[]>[] = [];
+    for (const [n, line] of all.entries()) {
+      if (n % 10 === 0) listeners.push(listen({ until }));
+      await appendEvent(api.queue, id, log(line));
+    }
+    for (const events of await Promise.all(listeners)) expect(messages(events)).toEqual(all);
+  });
+
   it('refuses an id that is none of an event, and a job that is not there', async () => {
     const headers = { 'last-event-id': 'yesterday' };
     expect((await api.ask({ url: `/jobs/${id}/events`, headers })).status).toBe(400);

@@ -1,6 +1,8 @@
+import { appendEvent } from '@headstart/queue';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { makeFolders, startApi, type TestApi } from '../support/api.js';
+import { poll } from '../support/poll.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 
 let api: TestApi;
@@ -91,5 +93,34 @@ describe('while Redis is away', () => {
     const startMs = performance.now();
     await api.app.close();
     expect(performance.now() - startMs).toBeLessThan(4000);
+  });
+
+  it('who listens to a job that has ended, and is behind, does not hear of its end before the rest', async () => {
+    const url = await api.app.listen({ host: '127.0.0.1', port: 0 });
+    const { body } = await api.post(job);
+    const id = String(body['id']);
+    // More than a feed keeps at hand, and than connections do.
+    const count = 1500;
+    const fields = { ballast: 'x'.repeat(10_000) };
+    for (let n = 0; n < count; n++)
+      await appendEvent(api.queue, id, { type: 'log', level: 'info', message: `line ${n}`, fields });
+    expect((await api.ask({ method: 'POST', url: `/jobs/${id}/cancel` })).status).toBe(200);
+
+    const response = await fetch(`${url}/jobs/${id}/events`);
+    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+    let text = '';
+    while (!text.includes('line 250')) text += (await reader.read()).value ?? '';
+    await proxy.cut();
+    let hasEnded = false;
+    const reading = (async () => {
+      for (let part = await reader.read(); !part.done; part = await reader.read()) text += part.value;
+      hasEnded = true;
+    })();
+    // A comment instead of the next event.
+    await poll('what is at hand to be sent', () => (hasEnded || text.endsWith('\n\n:\n\n') ? true : null));
+    await proxy.restore();
+    await reading;
+    expect(text.match(/"line \d+"/g)).toEqual(Array.from({ length: count }, (_, n) => `"line ${n}"`));
+    expect(text.trimEnd().split('\n').at(-1)).toContain('"status":"canceled"');
   });
 });

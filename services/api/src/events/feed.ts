@@ -60,9 +60,12 @@ export class JobFeed {
 
   /** Reads the record and then what is new of the stream: all events of an ended job are there. Once for each version. */
   refresh(): Promise<FeedState> {
-    if (this.#refreshed?.version !== this.version)
-      this.#refreshed = { version: this.version, state: this.#read() };
-    return this.#refreshed.state;
+    const before = this.#refreshed;
+    if (before?.version === this.version) return before.state;
+    // One behind the other: two at once would both read, and keep, the same events.
+    const state = before ? before.state.then(() => this.#read()) : this.#read();
+    this.#refreshed = { version: this.version, state };
+    return state;
   }
 
   /** The next events behind an entry, the oldest first; none where there are none yet. */

@@ -18,14 +18,16 @@ export async function* follow(feed: JobFeed, after: string, signal: AbortSignal)
   while (!signal.aborted) {
     const seen = feed.version;
     const { job, isGone } = await feed.refresh();
-    const events = await feed.after(place).catch(() => []);
+    // Null where Redis did not answer: then there may be more before the end.
+    const read = await feed.after(place).catch(() => null);
+    const events = read ?? [];
     for (const { id, event } of events) {
       place = id;
       if (event !== null) yield format(event, new Date(Number(id.split('-')[0])), id);
     }
     if (isGone) return;
     if (events.length > 0) continue;
-    if (job && ENDED_STATUSES.includes(job.status)) {
+    if (read && job && ENDED_STATUSES.includes(job.status)) {
       const { status, attempts, error, finishedAt } = job;
       yield format(
         { type: 'status', status, attempt: attempts, error },
