@@ -1,7 +1,7 @@
 import { addJob, announceProgress, appendEvent, JOBS_QUEUE, newJobId, settleJob } from '@headstart/queue';
 import type { Progress } from '@headstart/contracts';
 import { Worker } from 'bullmq';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { folderUri, startApi, type TestApi } from '../support/api.js';
@@ -196,4 +196,34 @@ describe('GET /jobs/:id/artifacts', () => {
       expect(answer.body).not.toContain('secret"');
     },
   );
+
+  it('answers HEAD as for the whole file, whatever range it names', async () => {
+    const artifact = `${url}/jobs/${id}/artifacts/model/model.json`;
+    for (const range of ['bytes=1-3', 'bytes=7-']) {
+      const answer = await fetch(artifact, { method: 'HEAD', headers: { range } });
+      expect([answer.status, answer.headers.get('content-length')]).toEqual([200, '7']);
+      expect(answer.headers.get('content-range')).toBeNull();
+    }
+  });
+
+  it('sends a file that is replaced meanwhile as it was before, or as it is then', async () => {
+    const file = join(api.root, 'output', 'a b', 'model', 'model.json');
+    const versions = ['{"a":1}', JSON.stringify('b'.repeat(1000))];
+    let isDone = false;
+    const replacing = (async () => {
+      for (let n = 0; !isDone; n++) {
+        await writeFile(`${file}.new`, versions[n % 2] ?? '');
+        await rename(`${file}.new`, file);
+      }
+    })();
+    try {
+      for (let n = 0; n < 300; n++) {
+        const answer = await fetch(`${url}/jobs/${id}/artifacts/model/model.json`);
+        expect(versions).toContain(await answer.text());
+      }
+    } finally {
+      isDone = true;
+      await replacing;
+    }
+  });
 });

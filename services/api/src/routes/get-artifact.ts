@@ -9,6 +9,7 @@ import type { FastifyReply } from 'fastify';
 import fp from 'fastify-plugin';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { posix } from 'node:path';
+import { Readable } from 'node:stream';
 import { z } from 'zod';
 import { storesForFiles } from '../callers/uris.js';
 import type { ApiConfig } from '../config.js';
@@ -73,6 +74,9 @@ const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> 
       );
     const link = await store.presignGet(path, LINK_SECONDS);
     if (link !== null) return reply.redirect(link, 307);
+    reply.header('accept-ranges', 'bytes');
+    // Of HEAD, a range says nothing (RFC 9110, section 14.2), and the file stays closed.
+    if (request.method === 'HEAD') return sendBytes(reply, path, Readable.from([]), info.sizeBytes);
     return sendFile(reply, store, info, request.headers.range);
   });
 };
@@ -83,7 +87,6 @@ async function sendFile(
   { key: path, sizeBytes }: ObjectInfo,
   rangeHeader: string | undefined,
 ): Promise<FastifyReply> {
-  reply.header('accept-ranges', 'bytes');
   const range = parseRange(rangeHeader, sizeBytes);
   if (range === 'unsatisfiable') {
     reply.header('content-range', `bytes */${sizeBytes}`);
@@ -94,18 +97,23 @@ async function sendFile(
   }
   const stream = await store.read(path, range ? { range } : {});
   if (range) reply.code(206).header('content-range', `bytes ${range.start}-${range.end}/${sizeBytes}`);
-  return (
-    reply
-      .type(contentTypeOf(path))
-      .header('content-length', range ? range.end - range.start + 1 : sizeBytes)
-      // Saved, never shown: a file that a browser renders would run its scripts as this origin's.
-      .header(
-        'content-disposition',
-        `attachment; filename*=UTF-8''${encodeURIComponent(posix.basename(path))}`,
-      )
-      .header('x-content-type-options', 'nosniff')
-      .send(stream)
-  );
+  // The size of what was opened: the file may have been replaced since it was looked at.
+  return sendBytes(reply, path, stream, stream.sizeBytes);
+}
+
+function sendBytes(
+  reply: FastifyReply,
+  path: string,
+  bytes: Readable,
+  sizeBytes: number | null,
+): FastifyReply {
+  reply
+    .type(contentTypeOf(path))
+    // Saved, never shown: a file that a browser renders would run its scripts as this origin's.
+    .header('content-disposition', `attachment; filename*=UTF-8''${encodeURIComponent(posix.basename(path))}`)
+    .header('x-content-type-options', 'nosniff');
+  if (sizeBytes !== null) reply.header('content-length', sizeBytes);
+  return reply.send(bytes);
 }
 
 export const getArtifactRoute = fp(route, { name: 'get-artifact', dependencies: ['own-jobs', 'openapi'] });
