@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
@@ -28,6 +30,14 @@ test('a server of its own can be killed, and is gone', async () => {
   await server.stop();
   await expect(ping(hostname, Number(port))).rejects.toThrow('ECONNREFUSED');
 });
+
+test('a server that closes the connection without a word is none', async () => {
+  const server = createServer((socket) => socket.resume().end()).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  cleanups.push(async () => void (await once(server.close(), 'close')));
+  const { port } = server.address() as AddressInfo;
+  await expect(ping('127.0.0.1', port)).rejects.toThrow('closed the connection');
+}, 10_000);
 
 test("the distribution's package runs where it was unpacked", async ({ skip }) => {
   const folder = await mkdtemp(join(tmpdir(), 'headstart-redis-package-'));

@@ -108,7 +108,10 @@ export async function ping(host: string, port: number): Promise<void> {
   socket.setTimeout(5_000, () => socket.destroy(new Error(`${host}:${port} did not answer PING within 5 s`)));
   try {
     socket.write('PING\r\n');
-    const [reply] = (await once(socket, 'data')) as [Buffer];
+    const closed = once(socket, 'close').then(() => {
+      throw new Error(`${host}:${port} closed the connection without an answer to PING`);
+    });
+    const [reply] = (await Promise.race([once(socket, 'data'), closed])) as [Buffer];
     if (!/^[+-]/.test(reply.toString()))
       throw new Error(`${host}:${port} answered PING with something that is not Redis`);
   } finally {
