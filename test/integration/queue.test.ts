@@ -18,6 +18,7 @@ import {
   type JobRecord,
   newJobId,
   readPayload,
+  removeJob,
   toJob,
   toQueueError,
   updatePayload,
@@ -189,6 +190,17 @@ describe('canceling', () => {
     expect(others).toEqual([]);
     expect(webhook?.id).toBe(`${id}_job_canceled`);
     expect(WebhookEvent.parse(webhook?.data.event)).toMatchObject({ type: 'job.canceled', data: { id } });
+  });
+
+  it.each([
+    ['when it is asked for again', cancelJob],
+    ['when the job is removed', removeJob],
+  ])('that came no further than its mark has its webhook %s', async (_when, act) => {
+    const record = await add(makePayload({ webhook: WEBHOOK }));
+    await updatePayload(parts.redis, record, () => ({ canceledAt: new Date().toISOString() }));
+    await act(parts, await getRecord(parts.jobs, record.id ?? ''));
+    const ids = (await parts.webhooks.getJobs()).map(({ id }) => id);
+    expect(ids).toEqual([`${record.id}_job_canceled`]);
   });
 
   it('sends no webhook that was not asked for', async () => {

@@ -22,7 +22,8 @@ import { updatePayload } from './update-payload.js';
  */
 export async function cancelJob(parts: QueueParts, record: JobRecord): Promise<Job> {
   const before = await toJob(record);
-  if (before.status === 'canceled') return before;
+  // One without an ending is canceled by its mark alone: whoever set that came no further.
+  if (before.status === 'canceled' && record.data.ending) return before;
   refuseEnded(before);
 
   const now = new Date().toISOString();
