@@ -110,8 +110,8 @@ export class OpenFeatures {
   async seal(): Promise<void> {
     if (!this.writer) return;
     const { segment } = this.writer;
-    this.writer = null;
     const path = await this.withRoom(() => segment.seal());
+    this.writer = null;
     if (path !== null) this.upload(path);
     await makeRoom(this.options.directory, this.options.maxBytes);
   }

@@ -1,0 +1,52 @@
+import { readdirSync } from 'node:fs';
+import { selectEngine } from '@headstart/engines';
+import { beforeAll, beforeEach, expect, it, vi } from 'vitest';
+import { cacheAt, planFor, temporaryFolder, trainDrawn } from '../../support/training.js';
+
+/** What a file may still have written to it, for files of the feature cache. */
+let leftBytes = Infinity;
+
+vi.mock(import('node:fs/promises'), async (original) => {
+  const real = await original();
+  const open: typeof real.open = async (path, flags) => {
+    const handle = await real.open(path, flags);
+    if (flags !== 'wx+') return handle;
+    const write = handle.write.bind(handle) as (bytes: Uint8Array, ...rest: number[]) => Promise<unknown>;
+    return Object.assign(handle, {
+      write(bytes: Uint8Array, ...rest: number[]) {
+        leftBytes -= bytes.length;
+        if (leftBytes < 0)
+          return Promise.reject(Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' }));
+        return write(bytes, ...rest);
+      },
+    });
+  };
+  return { ...real, open };
+});
+
+const plan = planFor({
+  scenario: 'small-different',
+  model: { featureLayer: 'block1_pool', head: [] },
+  training: { epochs: 1, batchSize: 5 },
+});
+/** float32 [64], pooled, of 18 pictures. */
+const ROWS_BYTES = 18 * 64 * 4;
+
+let directory: string;
+beforeAll(async () => {
+  await selectEngine('wasm', { trainsConvolutions: false });
+});
+beforeEach(async () => {
+  directory = await temporaryFolder();
+});
+
+it.each([
+  ['a row', ROWS_BYTES - 1],
+  ['the index behind the rows', ROWS_BYTES],
+])('features leave nothing on a disk that has no room for %s', async (_, room) => {
+  leftBytes = room;
+  const run = trainDrawn(plan, { featureCache: cacheAt(directory) });
+  await expect(run).rejects.toMatchObject({ code: 'ENOSPC' });
+  const names = readdirSync(directory, { recursive: true, withFileTypes: true });
+  expect(names.filter((entry) => entry.isFile()).map(({ name }) => name)).toEqual([]);
+});
