@@ -63,6 +63,8 @@ export async function linkAtomically(from: string, to: string): Promise<void> {
 async function writeDurably(path: string, body: SizedBody, signal: AbortSignal | undefined): Promise<void> {
   const handle = await open(path, 'wx');
   try {
+    // A stream that is opened behind the abort is read, and closed, by nobody.
+    signal?.throwIfAborted();
     await handle.writeFile(body.open(), { ...(signal && { signal }) });
     await handle.sync();
     const written = (await handle.stat()).size;

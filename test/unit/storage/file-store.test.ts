@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, readdir, symlink, truncate, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readlink, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { AppError } from '@headstart/contracts';
 import { createStores } from '@headstart/storage';
 import { expect, test } from 'vitest';
+import { poll } from '../../support/poll.js';
 import { failureOf, fileSandbox, keysOf, listAll } from '../../support/storage.js';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -160,6 +161,26 @@ test('a file that is cut off while it is read is an error, not an early end', as
   const error = await failureOf(() => reading);
   expect(error.code).toBe('storage_unavailable');
   expect(error.message).toMatch(/broke off after \d+ of 2000000 bytes/);
+});
+
+test.runIf(process.platform === 'linux')('a write leaves no file open, whenever it is aborted', async () => {
+  const { folder, store } = await fileSandbox();
+  const file = join(folder, 'source.bin');
+  await writeFile(file, bytes('hello'));
+  const openOfSource = async () => {
+    const fds = await readdir('/proc/self/fd');
+    const targets = await Promise.all(fds.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+    return targets.filter((target) => target === file).length;
+  };
+  // Between any two of its steps.
+  for (let turns = 0; turns < 40; turns++) {
+    const controller = new AbortController();
+    const writing = store.write('x', { file }, { signal: controller.signal }).catch(() => undefined);
+    for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+    controller.abort(new Error('enough'));
+    await writing;
+  }
+  await poll('the source to be closed', async () => ((await openOfSource()) === 0 ? true : null), 10_000);
 });
 
 test('an aborted signal ends reading and writing with its own reason', async () => {
