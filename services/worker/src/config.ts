@@ -13,8 +13,21 @@ const IMAGENET_WEIGHTS_URL =
 const WEBHOOK_DELAYS = '5,300,1800,7200,18000,36000,50400,72000,86400';
 
 const Folder = z.string().refine(isAbsolute, { error: 'must be an absolute folder' });
-const Milliseconds = z.coerce.number().int().min(100);
-const Seconds = z.coerce.number().positive();
+/** Node's timers wait for 24.8 days at most; beyond that they do not wait at all. */
+const LONGEST_DAYS = 24;
+const Milliseconds = z.coerce
+  .number()
+  .int()
+  .min(100)
+  .max(LONGEST_DAYS * 86_400_000);
+const Seconds = z.coerce
+  .number()
+  .positive()
+  .max(LONGEST_DAYS * 86_400);
+const Minutes = z.coerce
+  .number()
+  .positive()
+  .max(LONGEST_DAYS * 1440);
 
 export const Environment = z.object({
   WORK_DIR: Folder,
@@ -33,7 +46,7 @@ export const Environment = z.object({
   LOCK_DURATION_MS: Milliseconds.default(30_000),
   STALLED_INTERVAL_MS: Milliseconds.default(15_000),
   SHUTDOWN_GRACE_SECONDS: Seconds.default(300),
-  STALL_TIMEOUT_MINUTES: z.coerce.number().positive().default(30),
+  STALL_TIMEOUT_MINUTES: Minutes.default(30),
   WEBHOOK_SECRET: WebhookSecret.optional(),
   WEBHOOK_SECRET_PREVIOUS: WebhookSecret.optional(),
   WEBHOOK_RETRY_DELAYS_SECONDS: z
@@ -104,14 +117,14 @@ export function readConfig(env: Record<string, string | undefined> = process.env
       parsed.METRICS_PORT === undefined ? null : { host: parsed.METRICS_HOST, port: parsed.METRICS_PORT },
     lockDurationMs: parsed.LOCK_DURATION_MS,
     stalledIntervalMs: parsed.STALLED_INTERVAL_MS,
-    shutdownGraceMs: parsed.SHUTDOWN_GRACE_SECONDS * 1000,
+    shutdownGraceMs: Math.round(parsed.SHUTDOWN_GRACE_SECONDS * 1000),
     stallTimeoutMs: parsed.STALL_TIMEOUT_MINUTES * 60_000,
     webhooks: {
       secrets: [parsed.WEBHOOK_SECRET, parsed.WEBHOOK_SECRET_PREVIOUS].filter(
         (secret) => secret !== undefined,
       ),
       retryDelaysSeconds: parsed.WEBHOOK_RETRY_DELAYS_SECONDS,
-      timeoutMs: parsed.WEBHOOK_TIMEOUT_SECONDS * 1000,
+      timeoutMs: Math.round(parsed.WEBHOOK_TIMEOUT_SECONDS * 1000),
     },
     storage: storageConfig(parsed),
     datasetLimits: datasetLimits(parsed),

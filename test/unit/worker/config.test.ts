@@ -37,6 +37,26 @@ describe('the configuration', () => {
     expect(datasetLimits.picturePixels).toBe(8_300_000);
   });
 
+  it('counts whole milliseconds: no timer takes part of one', () => {
+    // 16.1 * 1000 is 16100.000000000002.
+    const env = { ...REQUIRED, WEBHOOK_TIMEOUT_SECONDS: '16.1', SHUTDOWN_GRACE_SECONDS: '16.1' };
+    expect(readConfig(env)).toMatchObject({ shutdownGraceMs: 16_100, webhooks: { timeoutMs: 16_100 } });
+  });
+
+  it('refuses times that no timer waits for: it would not wait at all', () => {
+    const longest = {
+      LOCK_DURATION_MS: 24 * 86_400_000,
+      STALLED_INTERVAL_MS: 24 * 86_400_000,
+      SHUTDOWN_GRACE_SECONDS: 24 * 86_400,
+      STALL_TIMEOUT_MINUTES: 24 * 1440,
+      WEBHOOK_TIMEOUT_SECONDS: 24 * 86_400,
+    };
+    for (const [name, value] of Object.entries(longest)) {
+      expect(() => readConfig({ ...REQUIRED, [name]: String(value) })).not.toThrow();
+      expect(() => readConfig({ ...REQUIRED, [name]: String(value + 1) })).toThrow(`${name}: Too big`);
+    }
+  });
+
   it('gives trainers its own environment, and settings of the allocator that the environment can replace', () => {
     const env = { ...REQUIRED, AWS_REGION: 'eu-west-1', MALLOC_TRIM_THRESHOLD_: '1000' };
     expect(readConfig(env).trainerEnvironment).toEqual({ ...env, MALLOC_MMAP_THRESHOLD_: '33554432' });
