@@ -1,9 +1,13 @@
 import type { Dirent, Stats } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ObjectInfo } from '@headstart/contracts';
+import { pathToFileURL } from 'node:url';
+import { AppError, type ObjectInfo } from '@headstart/contracts';
 import { isMissing } from './file-errors.js';
 import { isTemporaryName } from './file-write.js';
+
+/** What stands in a name for bytes that are no UTF-8. */
+const REPLACEMENT = '\ufffd';
 
 /** Checks an absolute path before it is followed; throws if it may not be. */
 export type PathCheck = (path: string) => Promise<void>;
@@ -63,7 +67,17 @@ async function followEntry(dirent: Dirent, check: PathCheck): Promise<Entry | nu
     if (dirent.isSymbolicLink()) await check(path);
     return { name: dirent.name, path, stats };
   } catch (error) {
-    if (isMissing(error)) return null;
-    throw error;
+    if (!isMissing(error)) throw error;
+    // It is there, but not under the name that its bytes were read as.
+    if (dirent.name.includes(REPLACEMENT)) throw unreadableName(path);
+    return null;
   }
+}
+
+function unreadableName(path: string): AppError {
+  return new AppError(
+    'storage_unavailable',
+    `${pathToFileURL(path).href} has a name that is no UTF-8, and cannot be read by it. Rename it.`,
+    { retryable: false },
+  );
 }

@@ -78,6 +78,20 @@ test('what is missing is null for stat, and storage_not_found for the rest', asy
   await missing.deleteAll('');
 });
 
+test('a name that is no UTF-8 is said, and not left out', async ({ skip }) => {
+  const { root, store } = await fileSandbox();
+  await store.write('caf\u00e9/1.png', bytes('x'));
+  expect(await keysOf(store)).toEqual(['caf\u00e9/1.png']);
+  // Latin-1, as old archives leave it.
+  const folder = Buffer.concat([Buffer.from(`${root}/caf`), Buffer.of(0xe9)]);
+  await mkdir(folder).catch((error: Error) => skip(`this file system takes no such name: ${error.message}`));
+  for (const list of [() => listAll(store), () => store.listFolders()]) {
+    const error = await failureOf(list);
+    expect(error).toMatchObject({ code: 'storage_unavailable', retryable: false });
+    expect(error.message).toContain('caf%EF%BF%BD has a name that is no UTF-8');
+  }
+});
+
 test('a pipe is no file: it is neither listed nor waited for', async ({ skip }) => {
   const { root, store } = await fileSandbox();
   const made = promisify(execFile)('mkfifo', [join(root, 'pipe')]);
