@@ -86,7 +86,8 @@ export async function forEachBatch<Batch extends { dispose(): void }>(
       xs.dispose();
     }
     if (end?.aborted) {
-      (await next)?.dispose();
+      // Not needed any more, so neither is what keeps it from being loaded an error.
+      (await next?.catch(() => undefined))?.dispose();
       return;
     }
   }

@@ -3,13 +3,20 @@ import { join } from 'node:path';
 import { selectEngine } from '@headstart/engines';
 import type { TrainOptions } from '@headstart/training';
 import { describe, expect, it } from 'vitest';
-import { picturesOf, planFor, temporaryFolder, trainDrawn, weightsOf } from '../../support/training.js';
+import {
+  drawnPicture,
+  picturesOf,
+  planFor,
+  temporaryFolder,
+  trainDrawn,
+  weightsOf,
+} from '../../support/training.js';
 
-const small = () =>
+const small = (training = {}) =>
   planFor({
     scenario: 'small-different',
     model: { featureLayer: 'block1_pool', head: [{ units: 16, dropout: 0.3, l2: 0.001 }] },
-    training: { epochs: 4, batchSize: 5 },
+    training: { epochs: 4, batchSize: 5, ...training },
   });
 
 describe('a run that is told to finish', () => {
@@ -35,6 +42,22 @@ describe('a run that is told to finish', () => {
   it('makes one step at least', async () => {
     await selectEngine('wasm', { trainsConvolutions: false });
     const run = await trainDrawn(small(), { finish: AbortSignal.abort() });
+    expect(run.metrics).toHaveLength(1);
+  });
+
+  it('does without a picture that it no longer needs', async () => {
+    await selectEngine('wasm', { trainsConvolutions: false });
+    const finish = new AbortController();
+    let augmented = 0;
+    const run = await trainDrawn(small({ augmentation: { shift: 0.1 } }), {
+      finish: finish.signal,
+      // The second batch is loaded while the first is used.
+      loadPicture(picture, augment) {
+        if (augment === null || ++augmented <= 5) return drawnPicture(picture);
+        finish.abort();
+        return Promise.reject(new Error('the picture is gone'));
+      },
+    });
     expect(run.metrics).toHaveLength(1);
   });
 
