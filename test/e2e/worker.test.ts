@@ -173,6 +173,21 @@ describe('a job', () => {
   });
 });
 
+describe('a worker', () => {
+  it('ends when it was told to while Redis was away', async () => {
+    const { hostname, port } = new URL(inject('redisUrl'));
+    const proxy = await startTcpProxy({ host: hostname, port: Number(port) });
+    const worker = await deployment.startWorker({ REDIS_URL: `redis://127.0.0.1:${proxy.port}` });
+    await proxy.cut();
+    await worker.waitForLog(({ msg }) => msg.startsWith('Redis does not answer'));
+    worker.signal('SIGTERM');
+    await worker.waitForLog(({ msg }) => msg.startsWith('closing;'));
+    await proxy.restore();
+    expect(await worker.ended).toEqual({ code: 0, signal: null });
+    await proxy.cut();
+  });
+});
+
 describe('a running job', () => {
   it('outlives its worker: another one goes on', async () => {
     const first = await deployment.startWorker();

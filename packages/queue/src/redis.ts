@@ -20,14 +20,29 @@ const OPTIONS: Record<RedisKind, RedisOptions> = {
  * @param url `redis://[user:password@]host:port[/db]`, or `rediss://` for TLS.
  */
 export function createRedis(url: string, kind: RedisKind): Redis {
-  const redis = new Redis(url, {
-    ...OPTIONS[kind],
-    retryStrategy: (tries) => Math.min(tries * 100, 1000),
-  });
+  const redis = withEnd(
+    new Redis(url, { ...OPTIONS[kind], retryStrategy: (tries) => Math.min(tries * 100, 1000) }),
+  );
   // Every request that comes before it is connected waits for it.
   redis.setMaxListeners(0);
   // Without a listener ioredis prints every failed try; watchRedis reports an outage once.
   redis.on('error', () => undefined);
+  return redis;
+}
+
+/**
+ * Has a connection end that is told to while it waits for its next try, and its duplicates too, as BullMQ's workers make them. ioredis
+ * leaves it as it is: it tries no more and never ends, and whoever closes a worker waits for that end.
+ */
+function withEnd(redis: Redis): Redis {
+  const disconnect = redis.disconnect.bind(redis);
+  redis.disconnect = (reconnect = false) => {
+    // As one that was never connected, which ends at once.
+    if (redis.status === 'reconnecting' && !reconnect) redis.status = 'wait';
+    disconnect(reconnect);
+  };
+  const duplicate: (override?: Partial<RedisOptions>) => Redis = redis.duplicate.bind(redis);
+  redis.duplicate = (override?: Partial<RedisOptions>) => withEnd(duplicate(override));
   return redis;
 }
 
