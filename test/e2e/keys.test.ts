@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
 import { poll } from '../support/poll.js';
 import { openQueueParts, type QueueParts } from '../support/queue.js';
 import { type ApiService, killServices, startApi } from '../support/services.js';
@@ -127,6 +129,14 @@ describe('headstart keys', () => {
     const away = await headstart(['keys', 'list'], { REDIS_URL: 'redis://:secret@127.0.0.1:1' });
     expect(away).toMatchObject({ code: 1, stderr: expect.stringContaining('REDIS_URL') as string });
     expect(away.stderr).not.toContain('secret');
+    const silent = createServer((socket) => socket.resume()).listen(0, '127.0.0.1');
+    onTestFinished(() => void silent.close());
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    expect(await headstart(['keys', 'list'], { REDIS_URL: `redis://127.0.0.1:${port}` })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('does not answer') as string,
+    });
     const wrong = await headstart(['keys', 'list'], { REDIS_URL: 'http://127.0.0.1' });
     expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('redis://') as string });
     for (const asking of [['help'], ['--help'], ['keys', 'create', '--help'], ['keys', '-h']])

@@ -9,6 +9,9 @@ export class UsageError extends Error {}
 
 type Parts = Parameters<typeof createApiKey>[0];
 
+/** Within so long the whole command is done, or Redis does not answer. */
+const ANSWER_WITHIN_MS = 5000;
+
 /** `headstart keys ...`: what a script wants of it goes to stdout, what is for people to stderr. */
 export async function keysCommand(
   args: string[],
@@ -17,12 +20,15 @@ export async function keysCommand(
   const [action, ...rest] = args;
   const work = workOf(action, rest);
   const redis = createRedis(config.redisUrl, 'api');
+  // Of one that takes connections and says nothing: whatever waits for it rejects with the connection.
+  const timer = setTimeout(() => redis.disconnect(), ANSWER_WITHIN_MS);
   try {
     await redis.connect().catch((cause: unknown) => {
       throw new Error('Redis does not answer at REDIS_URL.', { cause });
     });
     await work({ redis, prefix: config.queuePrefix });
   } finally {
+    clearTimeout(timer);
     redis.disconnect();
   }
 }
