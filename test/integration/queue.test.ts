@@ -147,6 +147,18 @@ describe('a job on record', () => {
     });
   });
 
+  it('has ended still where it is removed behind the reading of its record, and is removed by both who asked', async () => {
+    const { id = '' } = await add();
+    await settled(
+      startWorker(async () => undefined),
+      'completed',
+    );
+    const [first, second] = await Promise.all([getRecord(parts.jobs, id), getRecord(parts.jobs, id)]);
+    await removeJob(parts, first);
+    expect(await toJob(second)).toMatchObject({ id, status: 'succeeded' });
+    await removeJob(parts, second);
+  });
+
   it("is not found under the names of BullMQ's own keys", async () => {
     await add();
     for (const id of ['meta', 'id', '1', 'a:lock']) expect(await findJob(parts.jobs, id)).toBeUndefined();

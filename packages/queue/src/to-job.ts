@@ -90,10 +90,12 @@ function viewOf(record: JobRecord, state: string): Job {
 function statusOf(record: JobRecord, state: string): JobStatus {
   const { ending } = record.data;
   const hasEnded = state === 'completed' || state === 'failed';
-  if (hasEnded && record.finishedOn !== undefined) {
+  // Removed after the record was read: the record is of the moment before.
+  const isGone = state === 'unknown';
+  if ((hasEnded || isGone) && record.finishedOn !== undefined) {
     if (ending) return ending.status;
     // A job that succeeded after a retry still has the reason why the try before failed.
-    if (state === 'completed') return 'succeeded';
+    if (state === 'completed' || (isGone && !record.failedReason)) return 'succeeded';
     return decodeFailure(record.failedReason).code === 'canceled' ? 'canceled' : 'failed';
   }
   // Ended after the record was read: the record is of the moment before.
