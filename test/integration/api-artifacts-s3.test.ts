@@ -77,3 +77,18 @@ it('answers for itself where there is no such file, no file yet, or no bucket', 
     body: { code: 'storage_not_found' },
   });
 });
+
+it("leads to nothing outside the job's folder", async () => {
+  const above = openOwn().stores.open(store.uri.replace(/[^/]+\/$/, ''));
+  await above.write('theirs.txt', Buffer.from('secret'));
+  const folder = store.uri.split('/').at(-2);
+  for (const path of [
+    '..%2Ftheirs.txt',
+    'model%2F..%2F..%2Ftheirs.txt',
+    `.%2F..%2F${folder}%2F..%2Ftheirs.txt`,
+  ]) {
+    const answer = await api.ask({ url: `/jobs/${id}/artifacts/${path}` });
+    expect([path, answer.status, answer.body['code']]).toEqual([path, 403, 'uri_forbidden']);
+  }
+  await above.deleteAll('theirs.txt');
+});

@@ -25,6 +25,21 @@ test('what is written is read, whatever its name', async () => {
   expect((await failureOf(() => store.readBytes('a/memory.txt', 999))).code).toBe('payload_too_large');
 });
 
+test.each(['../outside', 'a/../../x', '..'])('the key %j is refused', async (key) => {
+  const { store } = openOwn();
+  const calls = [
+    () => store.read(key),
+    () => store.stat(key),
+    () => store.write(key, Buffer.from('x')),
+    () => store.copy(key, 'copied'),
+    () => store.copy('copied', key),
+    () => store.presignGet(key, 60),
+    () => store.deleteAll(key),
+    () => store.listFolders(key),
+  ];
+  for (const call of calls) expect((await failureOf(call)).code, String(call)).toBe('uri_forbidden');
+});
+
 test('a file of more than 100 MB goes up in parts and comes back the same', async () => {
   const { stores, store } = openOwn();
   const file = await randomFile('large.bin', 105);

@@ -17,6 +17,7 @@ import { checkRealPath, type FileBound } from './file-roots.js';
 import { foldersIn, walkFiles } from './file-walk.js';
 import { linkAtomically, writeAtomically } from './file-write.js';
 import { guardStream } from './guarded-stream.js';
+import { leavesFolder, notBelow } from './key-names.js';
 import { readAll } from './read-bytes.js';
 
 /** A folder on this machine, within all of its bounds. Every path is checked again, links followed, at each use. */
@@ -141,11 +142,7 @@ export class FileStore implements ObjectStore {
    * @throws AppError uri_forbidden where the key would leave the folder.
    */
   #pathOf(key: string): string {
-    if (key.split('/').includes('..') || key.startsWith('/') || key.includes('\0'))
-      throw new AppError(
-        'uri_forbidden',
-        `${JSON.stringify(key)} is not a name below ${this.uri}. Names have no "..", no leading "/" and no NUL.`,
-      );
+    if (leavesFolder(key) || key.startsWith('/') || key.includes('\0')) throw notBelow(key, this.uri);
     const path = join(this.#folder, key);
     return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
   }

@@ -19,6 +19,7 @@ import {
 } from '@headstart/contracts';
 import { sizedBody } from './body.js';
 import { guardStream } from './guarded-stream.js';
+import { leavesFolder, notBelow } from './key-names.js';
 import { readAll } from './read-bytes.js';
 import { s3Error, s3Status } from './s3-errors.js';
 import { writeS3Object } from './s3-write.js';
@@ -29,7 +30,7 @@ export interface S3Clients {
   links: S3Client;
 }
 
-/** A bucket's prefix. Keys in S3 URIs are taken as they are: not percent-decoded. */
+/** A bucket's prefix. Keys in S3 URIs are taken as they are: not percent-decoded. Those with `..` are refused: some servers resolve it. */
 export class S3Store implements ObjectStore {
   readonly uri: string;
   readonly #client: S3Client;
@@ -60,7 +61,7 @@ export class S3Store implements ObjectStore {
   }
 
   async listFolders(key = ''): Promise<string[]> {
-    const prefix = `${this.#prefix}${key === '' || key.endsWith('/') ? key : `${key}/`}`;
+    const prefix = this.#keyOf(key === '' || key.endsWith('/') ? key : `${key}/`);
     const names: string[] = [];
     for await (const { CommonPrefixes = [] } of this.#pages({ prefix, delimiter: '/' })) {
       for (const { Prefix = '' } of CommonPrefixes) names.push(Prefix.slice(prefix.length, -1));
@@ -102,7 +103,7 @@ export class S3Store implements ObjectStore {
   }
 
   async write(key: string, body: ObjectBody, options: WriteOptions = {}): Promise<boolean> {
-    const target = { bucket: this.#bucket, key: `${this.#prefix}${key}`, uri: this.uriOf(key) };
+    const target = { bucket: this.#bucket, key: this.#keyOf(key), uri: this.uriOf(key) };
     return writeS3Object(this.#client, target, await sizedBody(body), options);
   }
 
@@ -129,7 +130,7 @@ export class S3Store implements ObjectStore {
 
   async deleteAll(prefix: string): Promise<void> {
     // A page has up to 1,000 keys, which is also the most that one DeleteObjects takes.
-    for await (const { Contents = [] } of this.#pages({ prefix: `${this.#prefix}${prefix}` })) {
+    for await (const { Contents = [] } of this.#pages({ prefix: this.#keyOf(prefix) })) {
       if (Contents.length > 0) await this.#deleteKeys(Contents.map(({ Key }) => Key ?? ''));
     }
   }
@@ -165,7 +166,13 @@ export class S3Store implements ObjectStore {
   }
 
   #target(key: string): { Bucket: string; Key: string } {
-    return { Bucket: this.#bucket, Key: `${this.#prefix}${key}` };
+    return { Bucket: this.#bucket, Key: this.#keyOf(key) };
+  }
+
+  /** @throws AppError uri_forbidden where the key would leave the folder. */
+  #keyOf(key: string): string {
+    if (leavesFolder(key)) throw notBelow(key, this.uri);
+    return `${this.#prefix}${key}`;
   }
 }
 
