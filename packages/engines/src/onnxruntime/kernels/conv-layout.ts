@@ -16,6 +16,19 @@ export interface Convolution {
   relu: boolean;
 }
 
+export function convolutionOf(info: Conv2DInfo, relu: boolean): Convolution {
+  const { top, left, bottom, right } = info.padInfo;
+  return {
+    inChannels: info.inChannels,
+    outChannels: info.outChannels,
+    kernel: [info.filterHeight, info.filterWidth],
+    strides: [info.strideHeight, info.strideWidth],
+    dilations: [info.dilationHeight, info.dilationWidth],
+    pads: [top, left, bottom, right],
+    relu,
+  };
+}
+
 /** Names the convolution in the keys of programs. */
 export function keyOf(convolution: Convolution): string {
   return JSON.stringify(convolution);

@@ -4,10 +4,14 @@ import {
   type Conv2DBackpropFilterAttrs,
   util,
 } from '@tensorflow/tfjs-core';
+import type { OnnxBackend } from '../backend.js';
+import type { TypedArray } from '../runtime/binding.js';
+import type { Conv2DInfo } from './conv-layout.js';
 import { isGeometric, multiplications } from './conv2d.js';
 import { canBlock, gradientInBlocks } from './filter-gradient-blocked.js';
 import { gradientByGemm } from './filter-gradient-gemm.js';
 import { type Inputs, kernel } from './kernel.js';
+import { filterGradientByPlace, isSmall } from './places.js';
 
 type Shape4D = [number, number, number, number];
 
@@ -27,11 +31,15 @@ export const conv2DBackpropFilter = kernel<Inputs<'x' | 'dy'>, Conv2DBackpropFil
     );
     if (!isGeometric(info) || !util.arraysEqual(dy.shape, info.outShape)) return null;
     if (!backend.isWorthwhile(multiplications(info))) return null;
-    const values = [backend, info, backend.valuesOf(x), backend.valuesOf(dy)] as const;
-    const blocked = canBlock(info, backend.settings.blockSize) ? gradientInBlocks(...values) : null;
     return backend.tensor(
       { shape: info.filterShape, dtype: 'float32' },
-      blocked ?? gradientByGemm(...values),
+      gradient(backend, info, backend.valuesOf(x), backend.valuesOf(dy)),
     );
   },
 );
+
+function gradient(backend: OnnxBackend, info: Conv2DInfo, x: Float32Array, dy: Float32Array): TypedArray {
+  if (isSmall(info)) return filterGradientByPlace(backend, info, x, dy);
+  const isBlocked = canBlock(info, backend.settings.blockSize);
+  return (isBlocked ? gradientInBlocks(backend, info, x, dy) : null) ?? gradientByGemm(backend, info, x, dy);
+}

@@ -9,12 +9,13 @@ import {
   blockedConvolution,
   type Conv2DInfo,
   type Convolution,
+  convolutionOf,
   keyOf,
   plainConvolution,
 } from './conv-layout.js';
-import { convolutionOf, isGeometric, multiplications, pictureBytes } from './conv2d.js';
-import { inputGradientByProduct, isSmall, rowBytes } from './im2col.js';
+import { isGeometric, multiplications, pictureBytes } from './conv2d.js';
 import { type Inputs, kernel } from './kernel.js';
+import { bytesByPlace, inputGradientByPlace, isSmall, partsOf } from './places.js';
 
 type Shape4D = [number, number, number, number];
 
@@ -22,7 +23,7 @@ type Shape4D = [number, number, number, number];
  * dy [n, H', W', O], filter [kh, kw, I, O] -> dx [n, H, W, I], float32.
  *
  * With strides of 1 it is a convolution of dy with the filter turned by 180 degrees, its channels exchanged; small pictures
- * are done as a matrix product.
+ * are done place by place of the filter.
  */
 export const conv2DBackpropInput = kernel<Inputs<'dy' | 'filter'>, Conv2DBackpropInputAttrs>(
   Conv2DBackpropInput,
@@ -43,21 +44,24 @@ export const conv2DBackpropInput = kernel<Inputs<'dy' | 'filter'>, Conv2DBackpro
     const { blockSize } = backend.settings;
     const method = chooseMethod(info, blockSize);
     if (method === null) return null;
+    const filterValues = backend.valuesOf(filter);
+    const isByPlace = method === 'places';
     const [dx] = backend.runInChunks(
       `conv2d-input ${info.inHeight}x${info.inWidth} ${keyOf(convolutionOf(info, false))}`,
-      () => buildGraph(info, method, blockSize),
+      () => (isByPlace ? inputGradientByPlace(info) : gradientAsAWhole(info, method, blockSize)),
       [backend.valuesOf(dy)],
-      [backend.valuesOf(filter)],
-      { size: info.batchSize, pictureBytes: method === 'product' ? rowBytes(info) : pictureBytes(info) },
+      isByPlace ? partsOf(filterValues, info) : [filterValues],
+      { size: info.batchSize, pictureBytes: isByPlace ? bytesByPlace(info) : pictureBytes(info) },
     );
     return backend.tensor({ shape: info.inShape, dtype: 'float32' }, dx!);
   },
 );
 
-type Method = 'product' | 'blocked' | 'plain' | 'transposed';
+type Whole = 'blocked' | 'plain' | 'transposed';
+type Method = 'places' | Whole;
 
 function chooseMethod(info: Conv2DInfo, blockSize: number): Method | null {
-  if (isSmall(info)) return 'product';
+  if (isSmall(info)) return 'places';
   const { top, left, bottom, right } = info.padInfo;
   const { filterHeight, filterWidth } = info;
   // Where the padding is wider than the filter the turned convolution would have to crop.
@@ -67,32 +71,16 @@ function chooseMethod(info: Conv2DInfo, blockSize: number): Method | null {
   return fills ? 'blocked' : 'plain';
 }
 
-function buildGraph(info: Conv2DInfo, method: Method, blockSize: number): GraphBuilder {
+function gradientAsAWhole(info: Conv2DInfo, method: Whole, blockSize: number): GraphBuilder {
   const graph = new GraphBuilder();
   const dy = graph.input('dy', 'float32', ['n', info.outHeight, info.outWidth, info.outChannels]);
   const filter = graph.input('filter', 'float32', info.filterShape);
-  const dx = gradientBy(method, graph, info, blockSize, dy, filter);
+  const dx =
+    method === 'transposed'
+      ? transposedConvolution(graph, info, dy, filter)
+      : turnedConvolution(graph, info, method, blockSize, dy, filter);
   graph.output('dx', 'float32', ['n', info.inHeight, info.inWidth, info.inChannels], dx);
   return graph;
-}
-
-function gradientBy(
-  method: Method,
-  graph: GraphBuilder,
-  info: Conv2DInfo,
-  blockSize: number,
-  dy: Value,
-  filter: Value,
-): Value {
-  switch (method) {
-    case 'product':
-      return inputGradientByProduct(graph, info, dy, filter);
-    case 'transposed':
-      return transposedConvolution(graph, info, dy, filter);
-    case 'blocked':
-    case 'plain':
-      return turnedConvolution(graph, info, method, blockSize, dy, filter);
-  }
 }
 
 function turnedConvolution(

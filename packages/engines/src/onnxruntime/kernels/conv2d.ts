@@ -9,18 +9,19 @@ import {
   util,
 } from '@tensorflow/tfjs-core';
 import type { OnnxBackend } from '../backend.js';
-import { GraphBuilder, type Value } from '../graph/builder.js';
+import { GraphBuilder } from '../graph/builder.js';
 import {
   blockedConvolution,
   blockFilter,
   type Conv2DInfo,
   type Convolution,
+  convolutionOf,
   fitsBlocks,
   keyOf,
   plainConvolution,
 } from './conv-layout.js';
-import { convolutionByProduct, isSmall, rowBytes } from './im2col.js';
 import { type Inputs, kernel } from './kernel.js';
+import { bytesByPlace, convolutionByPlace, isSmall, partsOf } from './places.js';
 
 /** x [n, H, W, I] * filter [kh, kw, I, O] -> [n, H', W', O], float32. */
 export const conv2D = kernel<Inputs<'x' | 'filter'>, Conv2DAttrs>(Conv2D, ({ inputs, attrs, backend }) =>
@@ -57,17 +58,24 @@ function convolve(
   );
   if (!isGeometric(info) || !backend.isWorthwhile(multiplications(info))) return null;
   const convolution = convolutionOf(info, relu);
+  const filterValues = backend.valuesOf(filter);
   const [y] = backend.runInChunks(
     `conv2d ${info.inHeight}x${info.inWidth} ${bias ? 'bias' : ''} ${keyOf(convolution)}`,
-    () => buildGraph(info, convolution, bias !== undefined, backend.settings.blockSize),
+    () =>
+      isSmall(info)
+        ? convolutionByPlace(info, relu, bias !== undefined)
+        : convolutionAsAWhole(info, convolution, bias !== undefined, backend.settings.blockSize),
     [backend.valuesOf(x)],
-    [filter, ...(bias ? [bias] : [])].map((input) => backend.valuesOf(input)),
-    { size: info.batchSize, pictureBytes: isSmall(info) ? rowBytes(info) : pictureBytes(info) },
+    [
+      ...(isSmall(info) ? partsOf(filterValues, info) : [filterValues]),
+      ...(bias ? [backend.valuesOf(bias)] : []),
+    ],
+    { size: info.batchSize, pictureBytes: isSmall(info) ? bytesByPlace(info) : pictureBytes(info) },
   );
   return backend.tensor({ shape: info.outShape, dtype: 'float32' }, y!);
 }
 
-function buildGraph(
+function convolutionAsAWhole(
   info: Conv2DInfo,
   convolution: Convolution,
   hasBias: boolean,
@@ -77,38 +85,18 @@ function buildGraph(
   const x = graph.input('x', 'float32', ['n', info.inHeight, info.inWidth, info.inChannels]);
   const filter = graph.input('filter', 'float32', info.filterShape);
   const bias = hasBias ? graph.input('bias', 'float32', [info.outChannels]) : undefined;
-  const y = isSmall(info)
-    ? convolutionByProduct(graph, info, convolution.relu, x, filter, bias)
-    : largeConvolution(graph, convolution, blockSize, x, filter, bias);
+  const y = fitsBlocks(blockSize, convolution.inChannels, convolution.outChannels)
+    ? blockedConvolution(
+        graph,
+        convolution,
+        blockSize,
+        x,
+        blockFilter(graph, convolution, blockSize, filter),
+        bias,
+      )
+    : plainConvolution(graph, convolution, x, graph.transpose(filter, [3, 2, 0, 1]), bias);
   graph.output('y', 'float32', ['n', info.outHeight, info.outWidth, info.outChannels], y);
   return graph;
-}
-
-function largeConvolution(
-  graph: GraphBuilder,
-  convolution: Convolution,
-  blockSize: number,
-  x: Value,
-  filter: Value,
-  bias: Value | undefined,
-): Value {
-  if (!fitsBlocks(blockSize, convolution.inChannels, convolution.outChannels))
-    return plainConvolution(graph, convolution, x, graph.transpose(filter, [3, 2, 0, 1]), bias);
-  const blocked = blockFilter(graph, convolution, blockSize, filter);
-  return blockedConvolution(graph, convolution, blockSize, x, blocked, bias);
-}
-
-export function convolutionOf(info: Conv2DInfo, relu: boolean): Convolution {
-  const { top, left, bottom, right } = info.padInfo;
-  return {
-    inChannels: info.inChannels,
-    outChannels: info.outChannels,
-    kernel: [info.filterHeight, info.filterWidth],
-    strides: [info.strideHeight, info.strideWidth],
-    dilations: [info.dilationHeight, info.dilationWidth],
-    pads: [top, left, bottom, right],
-    relu,
-  };
 }
 
 /**

@@ -1,7 +1,7 @@
 import { type BackendSettings, type OnnxBackend, pictures } from '../backend.js';
 import { GraphBuilder, type Value } from '../graph/builder.js';
-import { type Conv2DInfo, keyOf, roundUp } from './conv-layout.js';
-import { convolutionOf, pictureBytes } from './conv2d.js';
+import { type Conv2DInfo, convolutionOf, keyOf, roundUp } from './conv-layout.js';
+import { pictureBytes } from './conv2d.js';
 
 /**
  * The gradient of a filter [kh, kw, I, O] in ONNX Runtime's blocked layout, whose convolution is faster than its matrix

@@ -1,8 +1,7 @@
 import { type OnnxBackend, pictures } from '../backend.js';
 import { GraphBuilder } from '../graph/builder.js';
 import type { TypedArray } from '../runtime/binding.js';
-import { type Conv2DInfo, keyOf } from './conv-layout.js';
-import { convolutionOf } from './conv2d.js';
+import { type Conv2DInfo, convolutionOf, keyOf } from './conv-layout.js';
 import { columnsOf, rowBytes, rowsUnderFilter } from './im2col.js';
 
 /** From this height on one picture keeps the matrix product busy. */
