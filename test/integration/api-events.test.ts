@@ -184,6 +184,9 @@ describe('GET /jobs/:id/artifacts', () => {
         header,
       ]);
     }
+    const headers = { range: 'bytes=1-3', 'if-range': '"of another version"' };
+    const changed = await fetch(`${url}/jobs/${id}/artifacts/model/model.json`, { headers });
+    expect([changed.status, await changed.text()]).toEqual([200, '{"a":1}']);
     const beyond = await get('bytes=7-');
     expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, 'bytes */7']);
   });

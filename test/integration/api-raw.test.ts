@@ -57,6 +57,20 @@ describe('what is no request', () => {
   });
 });
 
+it.each([
+  ['names no host', 'GET /jobs HTTP/1.1\r\nconnection: close\r\n\r\n', '400 Bad Request'],
+  [
+    'expects what nobody knows',
+    'GET /jobs HTTP/1.1\r\nhost: a\r\nexpect: more\r\nconnection: close\r\n\r\n',
+    '200 OK',
+  ],
+])('a request that %s is answered as any other', async (_what, bytes, status) => {
+  const { statusLine, headers, body } = await send(bytes);
+  expect(statusLine).toBe(`HTTP/1.1 ${status}`);
+  expect(headers['x-request-id']).toBeTruthy();
+  if (status.startsWith('400')) expect(Problem.strict().parse(JSON.parse(body)).detail).toContain('Host');
+});
+
 it('a request has ten seconds to arrive, whether it stalls or dribbles', async () => {
   const post =
     'POST /jobs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n';

@@ -11,5 +11,7 @@ export const REQUEST_LIMITS = {
     headersTimeout: REQUEST_TIMEOUT_MS,
     // Node looks for late requests only so often: every 30 s by default.
     connectionsCheckingInterval: 1_000,
+    // Node's answer would be no problem+json: the plugin of problems looks for itself.
+    requireHostHeader: false,
   },
 };

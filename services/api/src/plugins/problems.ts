@@ -11,6 +11,12 @@ export const PROBLEM_TYPE = 'application/problem+json';
 /** Answers every error as RFC 9457 problem+json, whichever part of the service it comes from. */
 export const problemsPlugin = fp(
   async (app) => {
+    // RFC 9110, section 10.1.1, lets a server do without what it does not know; Node would answer it with a bare 417.
+    app.server.on('checkExpectation', (...exchange) => app.server.emit('request', ...exchange));
+    app.addHook('onRequest', async ({ raw: { httpVersion, headers } }) => {
+      if (httpVersion === '1.1' && headers.host === undefined)
+        throw new AppError('invalid_request', 'A request must name its host in the header "Host".');
+    });
     app.setErrorHandler<FastifyError>((error, request, reply) => sendProblem(error, request, reply));
     app.setNotFoundHandler((request, reply) => {
       const message = `There is no route ${request.method} ${pathOf(request)}. openapi.yaml lists them all.`;

@@ -77,7 +77,9 @@ const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> 
     reply.header('accept-ranges', 'bytes');
     // Of HEAD, a range says nothing (RFC 9110, section 14.2), and the file stays closed.
     if (request.method === 'HEAD') return sendBytes(reply, path, Readable.from([]), info.sizeBytes);
-    return sendFile(reply, store, info, request.headers.range);
+    // No answer has a validator that If-Range could name, and one that is not the file's has the whole of it sent (section 13.1.5).
+    const isConditional = request.raw.headers['if-range'] !== undefined;
+    return sendFile(reply, store, info, isConditional ? undefined : request.headers.range);
   });
 };
 
