@@ -150,11 +150,11 @@ describe('a webhook', () => {
     receiver = await startReceiver(answerWith(200));
     webhooks.startSending({ secrets: [], retryDelaysSeconds: [3600] });
     const id = await webhooks.send({ url: receiver.url });
-    const record = await poll('the webhook to wait', async () => {
-      const found = await webhooks.parts.webhooks.getJob(id);
-      return found && (await found.getState()) === 'delayed' ? found : null;
-    });
-    expect(record.failedReason).toContain('WEBHOOK_SECRET');
+    const { webhooks: queue } = webhooks.parts;
+    await poll('the webhook to wait', async () =>
+      (await queue.getJobState(id)) === 'delayed' ? true : null,
+    );
+    expect((await queue.getJob(id))?.failedReason).toContain('WEBHOOK_SECRET');
     expect(receiver.received).toHaveLength(0);
   });
 });

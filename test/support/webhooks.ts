@@ -64,8 +64,9 @@ export function openWebhooks(redisUrl: string, secret: string): Webhooks {
     },
     ended(id, state) {
       return poll(`webhook ${id} to be ${state}`, async () => {
-        const record = await parts.webhooks.getJob(id);
-        return record && (await record.getState()) === state ? record : null;
+        // In this order: the other way round the record may be of before it came to that.
+        const hasEnded = (await parts.webhooks.getJobState(id)) === state;
+        return hasEnded ? ((await parts.webhooks.getJob(id)) ?? null) : null;
       });
     },
     async close() {
