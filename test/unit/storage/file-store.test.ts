@@ -7,6 +7,7 @@ import { AppError } from '@headstart/contracts';
 import { createStores } from '@headstart/storage';
 import { expect, test } from 'vitest';
 import { poll } from '../../support/poll.js';
+import { mountSmallDisk } from '../../support/small-disk.js';
 import { failureOf, fileSandbox, keysOf, listAll } from '../../support/storage.js';
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -117,20 +118,12 @@ test('permissions that are missing are storage_forbidden', async ({ skip }) => {
 
 test('a device that is full is disk_full, and nothing half-written stays', async ({ skip }) => {
   const { folder, root, store } = await fileSandbox();
-  const run = promisify(execFile);
-  const mounted = await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', root]).then(
-    () => true,
-    () => false,
-  );
-  if (!mounted) return skip('no right to mount a small file system');
-  try {
-    await writeFile(join(folder, 'large.bin'), Buffer.alloc(200_000));
-    const error = await failureOf(() => store.write('large.bin', { file: join(folder, 'large.bin') }));
-    expect(error.code).toBe('disk_full');
-    expect(await readdir(root)).toEqual([]);
-  } finally {
-    await run('umount', [root]);
-  }
+  const refusal = await mountSmallDisk(root, 65_536);
+  if (refusal) return skip(refusal);
+  await writeFile(join(folder, 'large.bin'), Buffer.alloc(200_000));
+  const error = await failureOf(() => store.write('large.bin', { file: join(folder, 'large.bin') }));
+  expect(error.code).toBe('disk_full');
+  expect(await readdir(root)).toEqual([]);
 });
 
 test('deleteAll removes by prefix, and not what links lead to', async () => {

@@ -1,7 +1,12 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { AppError } from '@headstart/contracts';
 import { selectEngine } from '@headstart/engines';
-import { beforeAll, beforeEach, expect, it, vi } from 'vitest';
-import { cacheAt, planFor, temporaryFolder, trainDrawn } from '../../support/training.js';
+import { buildNetwork } from '@headstart/training';
+import { beforeAll, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { writeKerasFile } from '../../../packages/training/src/keras-file.js';
+import { mountSmallDisk } from '../../support/small-disk.js';
+import { cacheAt, planFor, randomBase, temporaryFolder, trainDrawn } from '../../support/training.js';
 
 /** What a file may still have written to it, for files of the feature cache. */
 let leftBytes = Infinity;
@@ -49,4 +54,24 @@ it.each([
   await expect(run).rejects.toMatchObject({ code: 'ENOSPC' });
   const names = readdirSync(directory, { recursive: true, withFileTypes: true });
   expect(names.filter((entry) => entry.isFile()).map(({ name }) => name)).toEqual([]);
+});
+
+it.for([
+  ['half of it', 0.5],
+  ['all but the end of it', 0.99],
+] as const)('a Keras file is not taken for whole where the disk takes %s', async ([, share], { skip }) => {
+  const network = buildNetwork(plan, await randomBase(plan));
+  onTestFinished(() => network.dispose());
+  const whole = join(directory, 'model.h5');
+  await writeKerasFile(whole, network);
+  const small = await temporaryFolder();
+  const refusal = await mountSmallDisk(small, Math.floor(statSync(whole).size * share));
+  if (refusal) return skip(refusal);
+  const writing = writeKerasFile(join(small, 'model.h5'), network);
+  const error: unknown = await writing.then(
+    () => 'none',
+    (reason: unknown) => reason,
+  );
+  expect(error).toMatchObject({ code: 'ENOSPC' });
+  expect(AppError.from(error).code).toBe('disk_full');
 });

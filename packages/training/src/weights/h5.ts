@@ -40,11 +40,12 @@ export async function readH5Weights(
   }
 }
 
-/** Loads what reads HDF5 files; takes a moment the first time. */
+/** Loads what reads and writes HDF5 files; takes a moment the first time. */
 export async function loadH5Library(): Promise<H5wasm> {
   const { default: h5wasm } = await import('h5wasm/node');
   const library = await h5wasm.ready;
-  // Without it a file that is none opens with an invalid id, and the library writes its own stack to stderr.
+  // Without it a file that is none opens with an invalid id, one that the disk has no room for is closed as if it were whole, and the
+  // library writes its own stack to stderr.
   library.activate_throwing_error_handler();
   return h5wasm;
 }
