@@ -57,6 +57,23 @@ test('a data set in a bucket is downloaded, as a folder and as an archive', asyn
     expect(await readFile(file)).toEqual(pictures[path]);
   }
 
+  // Removed behind the listing: it is that picture that is missing, and not the data set.
+  const gone: typeof stores = {
+    ...stores,
+    open(at) {
+      const store = stores.open(at);
+      const read = store.read.bind(store);
+      store.read = async (key, options) => {
+        if (key === 'ants/007.png') await store.deleteAll(key);
+        return read(key, options);
+      };
+      return store;
+    },
+  };
+  const missing = await errorOf(openBelow(root, { uri, stores: gone }));
+  expect(missing.code).toBe('storage_not_found');
+  expect(missing.message).toContain(`${uri}ants/007.png does not exist`);
+
   for (const name of ['set.zip', 'set.tar']) {
     const archive = await openBelow(root, { uri: bucket.uriOf(name), stores });
     // The same bytes split by the same seed, wherever they came from.

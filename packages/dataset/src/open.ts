@@ -58,7 +58,7 @@ async function openChecked(options: OpenDatasetOptions): Promise<Dataset> {
   const classes = orderClasses(layout.classes, options.classes);
 
   const folderOf = folderFinder(layout.folders);
-  const brought = await orNotFound(uri, () => source.bring((path) => folderOf(path) !== null));
+  const brought = await source.bring((path) => folderOf(path) !== null);
   const located = brought.files
     .flatMap((file) => {
       const folder = folderOf(file.path);
