@@ -60,7 +60,7 @@ export function checkRefusedShare(
   const first = refused[0]!;
   throw new AppError(
     'dataset_invalid',
-    `${refused.length} of the data set's ${files} files were refused, "${first.path}" because ${first.reason}. At most ${limits.refusedShare * 100} % may be. dataset-report.json names them all: mend or remove them, and post the job again.`,
+    `${refused.length} of the data set's ${files} files were refused, "${first.path}" because ${first.reason}. At most ${Number((limits.refusedShare * 100).toPrecision(6))} % may be. dataset-report.json names them all: mend or remove them, and post the job again.`,
     { details: { refusedShare, limit: limits.refusedShare, refused: refused.slice(0, REFUSALS_SHOWN) } },
   );
 }

@@ -2,9 +2,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Dataset } from '@headstart/contracts';
-import { listClasses, type OpenDatasetOptions } from '@headstart/dataset';
+import { checkRefusedShare, listClasses, type OpenDatasetOptions } from '@headstart/dataset';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { errorOf, openBelow, storesFor, uriOf } from '../../support/dataset.js';
+import { errorOf, LIMITS, openBelow, storesFor, uriOf } from '../../support/dataset.js';
 import { pngs, writeTree } from '../../support/pictures.js';
 
 let root: string;
@@ -34,6 +34,21 @@ describe('what cannot be trained on', () => {
   it('a folder outside the roots', async () => {
     const error = await errorOf(open({ stores: storesFor(join(root, 'elsewhere')) }));
     expect(error.code).toBe('uri_forbidden');
+  });
+
+  it('more refused files than may be', async () => {
+    await writeTree(data, {
+      ...(await pngs('ants', 4)),
+      ...(await pngs('bees', 4, 50)),
+      'ants/x': 'no picture',
+    });
+    const { report } = await open();
+    expect(report.refusedShare).toBeCloseTo(1 / 9);
+    checkRefusedShare(report, { ...LIMITS, refusedShare: 0.12 });
+    // 0.07 * 100 is 7.000000000000001.
+    expect(() => checkRefusedShare(report, { ...LIMITS, refusedShare: 0.07 })).toThrow(
+      /^1 of the data set's 9 files were refused, "ants\/x" because it is text.* At most 7 % may be\./,
+    );
   });
 
   it('an empty class, also where all of its files are bad', async () => {
