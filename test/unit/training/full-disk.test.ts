@@ -19,9 +19,9 @@ vi.mock(import('node:fs/promises'), async (original) => {
     const write = handle.write.bind(handle) as (bytes: Uint8Array, ...rest: number[]) => Promise<unknown>;
     return Object.assign(handle, {
       write(bytes: Uint8Array, ...rest: number[]) {
-        leftBytes -= bytes.length;
-        if (leftBytes < 0)
+        if (bytes.length > leftBytes)
           return Promise.reject(Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' }));
+        leftBytes -= bytes.length;
         return write(bytes, ...rest);
       },
     });
@@ -46,7 +46,8 @@ beforeEach(async () => {
 });
 
 it.each([
-  ['a row', ROWS_BYTES - 1],
+  ['any row', 1000],
+  ['the last row', ROWS_BYTES - 1],
   ['the index behind the rows', ROWS_BYTES],
 ])('features leave nothing on a disk that has no room for %s', async (_, room) => {
   leftBytes = room;

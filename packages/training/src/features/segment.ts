@@ -85,8 +85,12 @@ export class SegmentWriter {
     });
   }
 
-  /** Makes it a segment. @returns its path, or null where another worker took it for one left behind. */
+  /** Makes it a segment. @returns its path, or null where it has no rows, or another worker took it for one left behind. */
   async seal(): Promise<string | null> {
+    if (this.sizeBytes === 0) {
+      await this.discard();
+      return null;
+    }
     const index = Buffer.concat(this.index);
     const footer = Buffer.alloc(FOOTER_BYTES);
     [MAGIC, this.rowBytes, this.index.length, crc32(index)].forEach((value, i) =>
