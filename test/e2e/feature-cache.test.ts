@@ -70,6 +70,9 @@ describe('features of twenty pictures', () => {
       const second = await runOn(machine('machine-2'));
       expect(second.manifest.features).toEqual(uses(20, 0));
       expect(measured(second.job)).toEqual(measured(first.job));
+      // That nothing has been shared yet is nothing to complain of.
+      for (const { worker } of [first, second])
+        expect(worker.logs.filter(({ msg }) => msg.includes('shared'))).toEqual([]);
       if (s3) return s3.stop();
 
       const [prefix] = readdirSync(folder) as [string];

@@ -243,7 +243,8 @@ async function readIndex(
   return { index: parseIndex(bytes), bytes };
 }
 
-function isMissing(error: unknown): boolean {
+/** Whether the store says that there is no such object, or folder. */
+export function isMissing(error: unknown): boolean {
   return error instanceof AppError && error.code === 'storage_not_found';
 }
 

@@ -5,6 +5,7 @@ import { DECODING } from '@headstart/dataset';
 import { createStores, downloadTo, type Stores } from '@headstart/storage';
 import type { FeatureCacheOptions, SharedSegments } from '@headstart/training';
 import type { Assignment, FromTrainer } from '../trainer-protocol.js';
+import { isMissing } from './checkpoints.js';
 
 /** A segment is cut at 64 MB, behind the row that reaches it. */
 const MAX_SEGMENT_BYTES = 256 * 1024 * 1024;
@@ -52,8 +53,13 @@ function openShared(
     segments: {
       async list(prefix) {
         const found: { name: string; sizeBytes: number }[] = [];
-        for await (const { key, sizeBytes } of stores.open(`${uri}${prefix}/`).list())
-          found.push({ name: key, sizeBytes });
+        try {
+          for await (const { key, sizeBytes } of stores.open(`${uri}${prefix}/`).list())
+            found.push({ name: key, sizeBytes });
+        } catch (error) {
+          // In a directory, unlike in a bucket, a folder that nothing was written to does not exist.
+          if (!isMissing(error)) throw error;
+        }
         return found;
       },
       async read(path, offset, length) {
