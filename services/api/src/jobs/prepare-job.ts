@@ -10,12 +10,12 @@ import { listClasses } from '@headstart/dataset';
 import { createUrlGuard } from '@headstart/storage';
 import { resolvePlan } from '@headstart/training/plan';
 import type { FastifyBaseLogger } from 'fastify';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Caller } from '../callers/caller.js';
 import { allowedUris, checkUri, defaultOutputUri } from '../callers/uris.js';
 import { type ApiConfig, withSlash } from '../config.js';
+import { askStore } from './ask-store.js';
 
-/** Well below the server's time limit of a connection, after which the client would get no answer at all. */
+/** How long a post waits for the classes, which the worker can look for as well. */
 const PEEK_WITHIN_MS = 5000;
 
 export interface PrepareContext {
@@ -91,20 +91,16 @@ async function peekClasses(
   { datasetUri, model }: JobRequest,
   { stores, log }: Pick<PrepareContext, 'stores' | 'log'>,
 ): Promise<string[] | null> {
-  const answered = new AbortController();
   try {
-    return await Promise.race([
+    return await askStore(
+      datasetUri,
       listClasses(stores, datasetUri, model?.classes ?? null),
-      delay(PEEK_WITHIN_MS, undefined, { signal: answered.signal }).then(() => {
-        throw new AppError('storage_unavailable', `No list of ${datasetUri} within ${PEEK_WITHIN_MS} ms.`);
-      }),
-    ]);
+      PEEK_WITHIN_MS,
+    );
   } catch (error) {
     if (!(error instanceof AppError) || error.code !== 'storage_unavailable') throw error;
     log.warn({ err: error, datasetUri }, 'the classes are not known yet');
     return null;
-  } finally {
-    answered.abort();
   }
 }
 

@@ -7,6 +7,7 @@ import { storesForFiles } from '../callers/uris.js';
 import type { ApiConfig } from '../config.js';
 import { JobParams } from '../http/common.js';
 import { problemResponses } from '../http/problem-responses.js';
+import { askStore } from '../jobs/ask-store.js';
 
 const schema = {
   operationId: 'deleteJob',
@@ -53,7 +54,7 @@ const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> 
 /** Through the folder above, so that the job's folder itself goes too. */
 async function removeFiles(stores: ObjectStores, outputUri: string): Promise<void> {
   const { store, key } = stores.locate(outputUri.slice(0, -1));
-  await store.deleteAll(`${key}/`);
+  await askStore(outputUri, store.deleteAll(`${key}/`));
 }
 
 export const deleteJobRoute = fp(route, { name: 'delete-job', dependencies: ['own-jobs', 'openapi'] });

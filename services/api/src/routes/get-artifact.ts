@@ -17,6 +17,7 @@ import { JobParams, NoQuery } from '../http/common.js';
 import { problemResponses } from '../http/problem-responses.js';
 import { parseRange } from '../http/range.js';
 import { LINK_SECONDS } from '../jobs/artifacts.js';
+import { askStore } from '../jobs/ask-store.js';
 
 /** Bytes, of which a JSON schema says nothing. */
 const File = { schema: z.unknown() };
@@ -66,7 +67,7 @@ const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> 
     const { record } = await app.findOwnJob(request, id);
     const store = storesForFiles(options, record.data, request.caller).open(record.data.outputUri);
     // Asked first, so that a client never follows a link to an S3 error.
-    const info = await store.stat(path);
+    const info = await askStore(store.uri, store.stat(path));
     if (info === null)
       throw new AppError(
         'storage_not_found',

@@ -11,6 +11,7 @@ import { storesForFiles } from '../callers/uris.js';
 import type { ApiConfig } from '../config.js';
 import { JobParams, NoQuery } from '../http/common.js';
 import { artifactPath, LINK_SECONDS } from '../jobs/artifacts.js';
+import { askStore } from '../jobs/ask-store.js';
 import { problemResponses } from '../http/problem-responses.js';
 
 const schema = {
@@ -42,7 +43,7 @@ const route: FastifyPluginAsyncZod<{ config: ApiConfig; stores: ObjectStores }> 
     const store = storesForFiles(options, record.data, request.caller).open(record.data.outputUri);
     const expiresAt = new Date(Date.now() + LINK_SECONDS * 1000).toISOString();
     const artifacts: ArtifactList['artifacts'] = [];
-    for (const { key, sizeBytes } of await listFiles(store.list())) {
+    for (const { key, sizeBytes } of await askStore(store.uri, listFiles(store.list()))) {
       const link = await store.presignGet(key, LINK_SECONDS);
       artifacts.push({
         path: key,
