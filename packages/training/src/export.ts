@@ -4,7 +4,7 @@ import type { Prediction } from '@headstart/contracts';
 import { io } from '@tensorflow/tfjs-core';
 import { curvesSvg } from './curves.js';
 import { writeKerasFile } from './keras-file.js';
-import { confusionMatrix, jsonLines, metricsCsv } from './metrics.js';
+import { confusionMatrix, confusionMatrixJson, jsonLines, metricsCsv } from './metrics.js';
 import { BGR_MEANS } from './preprocess.js';
 import type { TrainedRun } from './run.js';
 
@@ -18,20 +18,19 @@ const KERAS_FILE = 'model/model.h5';
  */
 export async function exportRun(run: TrainedRun, directory: string): Promise<string[]> {
   const { plan, metrics } = run;
-  const predictions = predictionsOf(run);
-  const labelOf = (name: string) => plan.classes!.indexOf(name);
+  const predicted = run.evaluation.probabilities.map((row) => row.indexOf(Math.max(...row)));
   const matrix = confusionMatrix(
     plan.classes!,
-    predictions.map((prediction) => labelOf(prediction.class)),
-    predictions.map((prediction) => labelOf(prediction.predicted)),
+    run.val.map(({ label }) => label),
+    predicted,
   );
-  const files = new Map<string, string | Uint8Array>([
+  const files = new Map<string, string | Uint8Array | Iterable<string>>([
     ...(await modelFiles(run)),
     ['labels.json', json(labels(run))],
     ['metrics.jsonl', jsonLines(metrics)],
     ['metrics.csv', metricsCsv(metrics)],
-    ['confusion-matrix.json', json(matrix)],
-    ['predictions.jsonl', jsonLines(predictions)],
+    ['confusion-matrix.json', confusionMatrixJson(matrix)],
+    ['predictions.jsonl', jsonLines(predictionsOf(run, predicted))],
     ['curves.svg', curvesSvg(metrics)],
   ]);
   for (const [path, content] of files) {
@@ -56,13 +55,20 @@ function labels({ plan }: TrainedRun) {
   };
 }
 
-function predictionsOf({ plan, val, evaluation }: TrainedRun): Prediction[] {
+/** @param predicted the most probable class of each validation picture. */
+function* predictionsOf(
+  { plan, val, evaluation }: TrainedRun,
+  predicted: readonly number[],
+): Generator<Prediction> {
   const classes = plan.classes!;
-  return val.map(({ path, sha256, label }, index) => {
-    const probabilities = [...evaluation.probabilities[index]!];
-    const predicted = classes[probabilities.indexOf(Math.max(...probabilities))]!;
-    return { path, sha256, class: classes[label]!, predicted, probabilities };
-  });
+  for (const [index, { path, sha256, label }] of val.entries())
+    yield {
+      path,
+      sha256,
+      class: classes[label]!,
+      predicted: classes[predicted[index]!]!,
+      probabilities: [...evaluation.probabilities[index]!],
+    };
 }
 
 /** model/model.json and its shards, in the format that tf.loadLayersModel opens. */

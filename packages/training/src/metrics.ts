@@ -42,7 +42,15 @@ export function metricsCsv(metrics: readonly EpochMetrics[]): string {
   return [COLUMNS.join(','), ...rows, ''].join('\n');
 }
 
-/** metrics.jsonl: one JSON object an epoch. */
-export function jsonLines(values: readonly unknown[]): string {
-  return values.map((value) => `${JSON.stringify(value)}\n`).join('');
+/** One JSON object a line. In pieces, as the next: what stands in all of them may be longer than a string can be. */
+export function* jsonLines(values: Iterable<unknown>): Generator<string> {
+  for (const value of values) yield `${JSON.stringify(value)}\n`;
+}
+
+/** confusion-matrix.json, a line for every row of the matrix. */
+export function* confusionMatrixJson({ matrix, ...rest }: ConfusionMatrix): Generator<string> {
+  yield `${JSON.stringify(rest, null, 2).slice(0, -2)},\n  "matrix": [\n`;
+  for (const [index, row] of matrix.entries())
+    yield `    ${JSON.stringify(row)}${index < matrix.length - 1 ? ',' : ''}\n`;
+  yield '  ]\n}\n';
 }

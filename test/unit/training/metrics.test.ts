@@ -1,10 +1,10 @@
-import type { EpochMetrics } from '@headstart/contracts';
+import { ConfusionMatrix, type EpochMetrics } from '@headstart/contracts';
 import fc from 'fast-check';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { packArrays, unpackArrays } from '../../../packages/training/src/arrays.js';
 import { curvesSvg } from '../../../packages/training/src/curves.js';
-import { confusionMatrix } from '../../../packages/training/src/metrics.js';
+import { confusionMatrix, confusionMatrixJson, jsonLines } from '../../../packages/training/src/metrics.js';
 import { generatorFor, permutation } from '../../../packages/training/src/random.js';
 
 describe('confusionMatrix', () => {
@@ -23,6 +23,31 @@ describe('confusionMatrix', () => {
     expect(perClass[0]).toEqual({ class: 'a', support: 3, precision: 2 / 3, recall: 2 / 3, f1: 2 / 3 });
     expect(perClass[1]).toEqual({ class: 'b', support: 2, precision: 2 / 3, recall: 1, f1: 0.8 });
     expect(perClass[2]).toEqual({ class: 'c', support: 1, precision: 0, recall: 0, f1: 0 });
+  });
+});
+
+describe('what is longer than a string can be', () => {
+  /** V8's limit, 2^29 - 24 characters. */
+  const LONGEST = 2 ** 29 - 24;
+  const lengthOf = (pieces: Iterable<string>) => {
+    let length = 0;
+    for (const piece of pieces) length += piece.length;
+    return length;
+  };
+
+  it('is written in pieces: the predictions of many pictures', () => {
+    expect([...jsonLines([{ a: 1 }, { a: 2 }])]).toEqual(['{"a":1}\n', '{"a":2}\n']);
+    const picture = { probabilities: 'x'.repeat(2 ** 26) };
+    expect(lengthOf(jsonLines(Array<typeof picture>(9).fill(picture)))).toBeGreaterThan(LONGEST);
+  });
+
+  it('is written in pieces: the confusion matrix of many classes', () => {
+    const matrix = confusionMatrix(['a', 'b'], [0, 1, 1], [0, 1, 0]);
+    expect(ConfusionMatrix.parse(JSON.parse([...confusionMatrixJson(matrix)].join('')))).toEqual(matrix);
+    // Numbers of many digits in place of many rows.
+    const row = Array<number>(2 ** 22).fill(1e15);
+    const large = { ...matrix, matrix: Array<number[]>(8).fill(row) };
+    expect(lengthOf(confusionMatrixJson(large))).toBeGreaterThan(LONGEST);
   });
 });
 
