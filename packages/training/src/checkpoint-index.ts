@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
-import { readFile, writeFile } from 'node:fs/promises';
+import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EpochMetrics } from '@headstart/contracts';
 import { z } from 'zod';
 
 export const CHECKPOINT_INDEX = 'checkpoint.json';
+/** Node hashes and reads no more than 2 GiB at once, and an optimizer's state can be more. */
+const AT_ONCE_BYTES = 64 * 1024 * 1024;
 
 const StoredFile = z.object({
   arrays: z.array(z.object({ name: z.string(), shape: z.array(z.int()) })),
@@ -59,5 +61,26 @@ export function parseIndex(bytes: Uint8Array): CheckpointIndex {
 }
 
 export function sha256(content: Uint8Array | string): string {
-  return createHash('sha256').update(content).digest('hex');
+  const hash = createHash('sha256');
+  if (typeof content === 'string') return hash.update(content).digest('hex');
+  for (let at = 0; at < content.length; at += AT_ONCE_BYTES)
+    hash.update(content.subarray(at, at + AT_ONCE_BYTES));
+  return hash.digest('hex');
+}
+
+/** A whole file. @throws Error where it was cut short meanwhile. */
+export async function readWhole(path: string): Promise<Buffer> {
+  const handle = await open(path);
+  try {
+    const bytes = Buffer.allocUnsafe((await handle.stat()).size);
+    for (let at = 0; at < bytes.length;) {
+      const length = Math.min(AT_ONCE_BYTES, bytes.length - at);
+      const { bytesRead } = await handle.read(bytes, at, length, at);
+      if (bytesRead === 0) throw new Error(`${path} ends before its ${bytes.length} bytes.`);
+      at += bytesRead;
+    }
+    return bytes;
+  } finally {
+    await handle.close();
+  }
 }

@@ -1,10 +1,17 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EpochMetrics } from '@headstart/contracts';
 import * as tf from '@tensorflow/tfjs-core';
 import type { z } from 'zod';
 import { type NamedArrays, packArrays, unpackArrays } from './arrays.js';
-import { CheckpointIndex, readIndex, sha256, type StoredFile, writeIndex } from './checkpoint-index.js';
+import {
+  CheckpointIndex,
+  readIndex,
+  readWhole,
+  sha256,
+  type StoredFile,
+  writeIndex,
+} from './checkpoint-index.js';
 import type { NamedVariable } from './network.js';
 
 /** What the steps of an epoch that is not over have come to. */
@@ -89,7 +96,7 @@ export async function readCheckpoint(
 ): Promise<{ checkpoint: Checkpoint; stateDigest: string }> {
   const index = await readIndex(directory);
   const load = async (name: string): Promise<NamedArrays> => {
-    const bytes = await readFile(join(directory, name));
+    const bytes = await readWhole(join(directory, name));
     const expected = index.files[name];
     if (!expected || expected.sha256 !== sha256(bytes))
       throw new Error(`${name} of ${directory} is not what checkpoint.json says it is.`);
