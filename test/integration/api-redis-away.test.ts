@@ -124,3 +124,18 @@ describe('while Redis is away', () => {
     expect(text.trimEnd().split('\n').at(-1)).toContain('"status":"canceled"');
   });
 });
+
+it('a process that is busy does not take Redis for silent', async () => {
+  await api.post(job);
+  let isAnswered = false;
+  const list = api.ask({ url: '/jobs' }).finally(() => (isAnswered = true));
+  // Each answer of Redis comes in a turn of its own, and each turn takes long.
+  while (!isAnswered) {
+    const untilMs = performance.now() + 200;
+    while (performance.now() < untilMs);
+    await new Promise(setImmediate);
+  }
+  const { status, ms } = await list;
+  expect(status).toBe(200);
+  expect(ms).toBeGreaterThan(1000);
+});

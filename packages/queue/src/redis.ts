@@ -59,3 +59,46 @@ export function watchRedis(redis: Redis, report: { up(): void; down(error: Error
     report.up();
   });
 }
+
+/** How often one looks whether Redis has said anything. */
+const LOOK_EVERY_MS = 100;
+
+export interface SilenceLimits {
+  /** How long Redis may say nothing at all. */
+  silentMs: number;
+  /** How long an answer may take however much Redis says meanwhile. */
+  totalMs: number;
+}
+
+/**
+ * Watches over what is asked of Redis: an answer that does not come because this process, or its machine, is busy is no outage. So whatever
+ * comes from Redis counts, and time in which nobody could look does not.
+ */
+export function watchSilence(redis: Redis, { silentMs, totalMs }: SilenceLimits) {
+  const startedMs = performance.now();
+  let lookedAtMs = startedMs;
+  let heard = heardOf(redis);
+  let silentForMs = 0;
+  let timer: NodeJS.Timeout | undefined;
+  const broken = new Promise<never>((_, reject) => {
+    timer = setInterval(() => {
+      const now = performance.now();
+      const hears = heardOf(redis);
+      silentForMs = hears === heard ? silentForMs + Math.min(now - lookedAtMs, 2 * LOOK_EVERY_MS) : 0;
+      heard = hears;
+      lookedAtMs = now;
+      if (silentForMs >= silentMs) reject(new Error(`Redis said nothing for ${silentMs} ms`));
+      else if (now - startedMs >= totalMs) reject(new Error(`Redis did not answer within ${totalMs} ms`));
+    }, LOOK_EVERY_MS);
+  });
+  return {
+    /** Rejects when one of the limits is reached. */
+    broken,
+    end: () => clearInterval(timer),
+  };
+}
+
+/** Bytes that have come over the connection; null while there is none, or Redis still reads its file. */
+function heardOf({ status, stream }: Redis): number | null {
+  return status === 'ready' ? stream.bytesRead : null;
+}

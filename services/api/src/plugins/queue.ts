@@ -26,6 +26,7 @@ import {
   tenantOf,
   toJob,
   watchRedis,
+  watchSilence,
 } from '@headstart/queue';
 import fp from 'fastify-plugin';
 import { once } from 'node:events';
@@ -75,7 +76,8 @@ declare module 'fastify' {
 }
 
 type Redis = ReturnType<typeof createRedis>;
-const ANSWER_WITHIN_MS = 900;
+/** A request that Redis does not answer is answered within a second; one that only takes long, before its connection's time limit. */
+const SILENCE = { silentMs: 850, totalMs: 10_000 };
 const CLOSE_WITHIN_MS = 2000;
 const ANSWERED = new Error('The request has its answer.');
 
@@ -90,17 +92,14 @@ export const queuePlugin = fp<{ redis: Redis; prefix: string }>(
 
     async function ask<T>(work: (parts: QueueParts) => Promise<T>): Promise<T> {
       const answered = new AbortController();
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<never>((_, reject) => {
-        const why = `Redis did not answer within ${ANSWER_WITHIN_MS} ms`;
-        timer = setTimeout(() => reject(new Error(why)), ANSWER_WITHIN_MS);
-      });
+      const silence = watchSilence(redis, SILENCE);
       try {
-        return await Promise.race([connected(redis, answered.signal).then(queues.open).then(work), late]);
+        const answer = connected(redis, answered.signal).then(queues.open).then(work);
+        return await Promise.race([answer, silence.broken]);
       } catch (error) {
         throw error instanceof AppError ? error : queueUnavailable(error);
       } finally {
-        clearTimeout(timer);
+        silence.end();
         // With a reason, or every request would pay for an error that nobody sees.
         answered.abort(ANSWERED);
       }
