@@ -302,5 +302,6 @@ describe('features of two stages', () => {
       ]);
       expect(weightsOf(together.run)).toEqual(weightsOf(apart.run));
     },
+    120_000,
   );
 });
