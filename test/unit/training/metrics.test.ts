@@ -26,28 +26,17 @@ describe('confusionMatrix', () => {
   });
 });
 
-describe('what is longer than a string can be', () => {
-  /** V8's limit, 2^29 - 24 characters. */
-  const LONGEST = 2 ** 29 - 24;
-  const lengthOf = (pieces: Iterable<string>) => {
-    let length = 0;
-    for (const piece of pieces) length += piece.length;
-    return length;
-  };
-
-  it('is written in pieces: the predictions of many pictures', () => {
+/** As a whole, what a thousand classes and some ten thousand pictures come to is longer than V8 lets a string be. */
+describe('what may be longer than a string can be is written in pieces', () => {
+  it('predictions, one a piece', () => {
     expect([...jsonLines([{ a: 1 }, { a: 2 }])]).toEqual(['{"a":1}\n', '{"a":2}\n']);
-    const picture = { probabilities: 'x'.repeat(2 ** 26) };
-    expect(lengthOf(jsonLines(Array<typeof picture>(9).fill(picture)))).toBeGreaterThan(LONGEST);
   });
 
-  it('is written in pieces: the confusion matrix of many classes', () => {
-    const matrix = confusionMatrix(['a', 'b'], [0, 1, 1], [0, 1, 0]);
-    expect(ConfusionMatrix.parse(JSON.parse([...confusionMatrixJson(matrix)].join('')))).toEqual(matrix);
-    // Numbers of many digits in place of many rows.
-    const row = Array<number>(2 ** 22).fill(1e15);
-    const large = { ...matrix, matrix: Array<number[]>(8).fill(row) };
-    expect(lengthOf(confusionMatrixJson(large))).toBeGreaterThan(LONGEST);
+  it('the confusion matrix, a row a piece', () => {
+    const matrix = confusionMatrix(['a', 'b', 'c'], [0, 1, 1], [0, 1, 0]);
+    const pieces = [...confusionMatrixJson(matrix)];
+    expect(ConfusionMatrix.parse(JSON.parse(pieces.join('')))).toEqual(matrix);
+    expect(pieces.slice(1, -1).map((piece) => piece.trim())).toEqual(['[1,0,0],', '[1,1,0],', '[0,0,0]']);
   });
 });
 
