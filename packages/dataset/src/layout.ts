@@ -26,7 +26,9 @@ type ListFolders = (key: string) => Promise<string[]>;
  * @throws AppError('dataset_invalid')
  */
 export async function findLayout(listFolders: ListFolders): Promise<Layout> {
-  const foldersOf = async (key: string) => (await listFolders(key)).filter((name) => !isIgnoredName(name));
+  // A bucket's folder has no name where two slashes follow each other in a key: looked into, it would be the one around it again.
+  const foldersOf = async (key: string) =>
+    (await listFolders(key)).filter((name) => name !== '' && !isIgnoredName(name));
   let root = '';
   let names = await foldersOf(root);
   for (let only = soleFolder(names); only !== null; only = soleFolder(names)) {
