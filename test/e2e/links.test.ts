@@ -60,6 +60,21 @@ describe('a link that takes the place of a folder behind the post', () => {
     expect((await readdir(secrets)).toSorted()).toEqual(['cold', 'warm']);
   });
 
+  it('is not followed by the training', async () => {
+    const training = { epochs: 1000, augmentation: { rotation: 10 } };
+    const { id } = await post({ training });
+    const worker = await deployment.startWorker();
+    await deployment.waitFor(id, ({ metrics }) => metrics.length > 0);
+    // So that it finds a picture wherever it looks.
+    worker.signalAll('SIGSTOP');
+    await swap(join(birds, 'pictures'));
+    worker.signalAll('SIGCONT');
+    // It is tried again, as for any file that cannot be read. Then the link is seen before anything is read.
+    const { error } = await deployment.waitFor(id, hasEnded);
+    expect(error?.code).toBe('uri_forbidden');
+    expect(JSON.stringify(await deployment.warningsOf(id))).not.toContain('secrets');
+  });
+
   it('is not followed by checkpoints of a job that runs', async () => {
     const { id } = await post({ training: { epochs: 300 } });
     await deployment.startWorker();

@@ -7,7 +7,7 @@ export type Split = (typeof SPLITS)[number];
 export interface Picture {
   /** Path below the data set's root, with "/" between the parts. */
   path: string;
-  /** Absolute path of the file on this machine. */
+  /** Absolute path of the file on this machine, without links. */
   file: string;
   /** Index into the data set's classes. */
   label: number;

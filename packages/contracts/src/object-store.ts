@@ -4,6 +4,8 @@ export interface ObjectInfo {
   /** Path below the store's root, with "/" between the parts. */
   key: string;
   sizeBytes: number;
+  /** Of an object on this machine, to be read in place: its absolute path, links followed. */
+  path?: string;
 }
 
 /** An object's bytes; `sizeBytes` is the size the store announced, null where it did not say. */

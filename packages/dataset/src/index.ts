@@ -1,7 +1,8 @@
 export { listClasses, openDataset, type OpenDatasetOptions } from './open.js';
 export { augmentPicture } from './pictures/augment.js';
-export { decodePicture, DECODING, UnusablePicture } from './pictures/decode.js';
+export { decodePicture, DECODING } from './pictures/decode.js';
 export { createPictureLoader, type PictureLoader } from './pictures/loader.js';
+export { UnusablePicture } from './pictures/unusable.js';
 export { DatasetLimits, PictureLimits } from './limits.js';
 export { checkRefusedShare } from './report.js';
 

@@ -3,6 +3,7 @@ import { AppError, type ErrorCode } from '@headstart/contracts';
 const MEANINGS: Partial<Record<string, { code: ErrorCode; what: string }>> = {
   ENOENT: { code: 'storage_not_found', what: 'does not exist. Check the path' },
   ENOTDIR: { code: 'storage_not_found', what: 'is not there, or is not a folder. Check the path' },
+  ELOOP: { code: 'storage_not_found', what: 'is a link that leads round in a circle. Check the path' },
   EISDIR: { code: 'storage_not_found', what: 'is a folder, not a file. Check the path' },
   EACCES: {
     code: 'storage_forbidden',

@@ -1,8 +1,11 @@
-import { lstat, realpath } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { readlink, realpath } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { AppError } from '@headstart/contracts';
 import { fileError, isMissing } from './file-errors.js';
+
+/** As on Linux. A link at the end of more leads nowhere. */
+const MOST_LINKS = 40;
 
 /** Folders that paths must be below, and how one is refused that is not. */
 export interface FileBound {
@@ -39,50 +42,56 @@ export function pathOfFileUri(uri: string, roots: readonly string[]): string {
 /**
  * Follows every link of `path` and checks that what it really is lies below what a folder of each bound really is.
  *
- * Parts that do not exist yet are taken as they are. It is a check of what is there now: whoever may change links below a
- * root at the same moment is trusted as much as the service's own user.
+ * Parts that do not exist yet are taken as they are, so that the answer does not tell what there is outside. It is a check of what is
+ * there now.
+ * @returns what the path really is, without links.
  * @throws AppError uri_forbidden if a link leads out.
  */
-export async function checkRealPath(path: string, uri: string, bounds: readonly FileBound[]): Promise<void> {
+export async function checkRealPath(
+  path: string,
+  uri: string,
+  bounds: readonly FileBound[],
+): Promise<string> {
   try {
     const real = await realPathOf(path);
     for (const { folders, refusal } of bounds) {
-      const realFolders = await Promise.all(folders.map(realPathOf));
-      const isWithin = real !== null && isPathBelowAny(real, realFolders);
-      if (!isWithin) throw refusal(uri, 'a link on its way leads outside, or nowhere');
+      const realFolders = await Promise.all(folders.map((folder) => realPathOf(folder)));
+      if (!isPathBelowAny(real, realFolders)) throw refusal(uri, 'a link on its way leads outside');
     }
+    return real;
   } catch (error) {
     throw fileError(error, uri);
   }
 }
 
-/** Real path of the deepest part that exists, with the rest appended; null where a link on the way leads nowhere. */
-async function realPathOf(path: string): Promise<string | null> {
+/** Real path of the deepest part that exists, also where links lead to what does not exist, with the rest appended. */
+async function realPathOf(path: string, linksLeft = MOST_LINKS): Promise<string> {
   const missing: string[] = [];
   for (let existing = path; ; existing = dirname(existing)) {
     try {
       return join(await realpath(existing), ...missing);
     } catch (error) {
       if (!isMissing(error)) throw error;
-      if (await isLink(existing)) return null;
+      const target = await targetOf(existing);
+      if (target !== null && linksLeft > 0) return realPathOf(join(target, ...missing), linksLeft - 1);
       missing.unshift(basename(existing));
     }
   }
 }
 
-async function isLink(path: string): Promise<boolean> {
+/** Where a link leads; null for what is no link. */
+async function targetOf(path: string): Promise<string | null> {
   try {
-    return (await lstat(path)).isSymbolicLink();
+    const target = await readlink(path);
+    return resolve(await realpath(dirname(path)), target);
   } catch {
-    return false;
+    return null;
   }
 }
 
-/** @param folders null for one that there is not. */
-export function isPathBelowAny(path: string, folders: readonly (string | null)[]): boolean {
+export function isPathBelowAny(path: string, folders: readonly string[]): boolean {
   return folders.some(
-    (folder) =>
-      folder !== null && (path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`)),
+    (folder) => path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`),
   );
 }
 

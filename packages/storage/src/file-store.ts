@@ -1,6 +1,5 @@
-import { open, readdir, rm, rmdir, stat } from 'node:fs/promises';
-import { constants } from 'node:fs';
-import { join } from 'node:path';
+import { rmdir, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
   AppError,
@@ -13,9 +12,11 @@ import {
 } from '@headstart/contracts';
 import { sizedBody } from './body.js';
 import { fileError, isMissing } from './file-errors.js';
+import { inFolder, openInPlace } from './file-open.js';
+import { removeEntries } from './file-remove.js';
 import { checkRealPath, type FileBound } from './file-roots.js';
 import { foldersIn, walkFiles } from './file-walk.js';
-import { linkAtomically, writeAtomically } from './file-write.js';
+import { type FilePlace, linkAtomically, writeAtomically } from './file-write.js';
 import { guardStream } from './guarded-stream.js';
 import { leavesFolder, notBelow } from './key-names.js';
 import { readAll } from './read-bytes.js';
@@ -39,17 +40,16 @@ export class FileStore implements ObjectStore {
 
   async *list({ signal }: { signal?: AbortSignal } = {}): AsyncGenerator<ObjectInfo> {
     try {
-      await checkRealPath(this.#folder, this.uri, this.#bounds);
-      yield* walkFiles(this.#folder, '', (path) => this.#check(path), signal);
+      const folder = await checkRealPath(this.#folder, this.uri, this.#bounds);
+      yield* walkFiles(folder, '', (path) => this.#check(path), signal);
     } catch (error) {
       throw this.#error(error, this.uri, signal);
     }
   }
 
   async listFolders(key = ''): Promise<string[]> {
-    const folder = this.#pathOf(key);
     try {
-      await this.#check(folder);
+      const folder = await this.#check(this.#pathOf(key));
       return await foldersIn(folder, (path) => this.#check(path));
     } catch (error) {
       throw fileError(error, this.uriOf(key));
@@ -57,11 +57,10 @@ export class FileStore implements ObjectStore {
   }
 
   async stat(key: string): Promise<ObjectInfo | null> {
-    const path = this.#pathOf(key);
     try {
-      await this.#check(path);
+      const path = await this.#check(this.#pathOf(key));
       const stats = await stat(path);
-      return stats.isFile() ? { key, sizeBytes: stats.size } : null;
+      return stats.isFile() ? { key, sizeBytes: stats.size, path } : null;
     } catch (error) {
       if (isMissing(error)) return null;
       throw fileError(error, this.uriOf(key));
@@ -69,13 +68,10 @@ export class FileStore implements ObjectStore {
   }
 
   async read(key: string, { signal, range }: ReadOptions = {}): Promise<ObjectReadable> {
-    const path = this.#pathOf(key);
     const uri = this.uriOf(key);
     try {
       signal?.throwIfAborted();
-      await this.#check(path);
-      // O_NONBLOCK: opening a pipe that nobody writes to would wait forever otherwise.
-      const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      const handle = await openInPlace(await this.#check(this.#pathOf(key)));
       const stats = await handle.stat();
       if (!stats.isFile()) {
         await handle.close();
@@ -97,8 +93,7 @@ export class FileStore implements ObjectStore {
     const sized = await sizedBody(body);
     try {
       options.signal?.throwIfAborted();
-      await this.#check(path);
-      return await writeAtomically(path, sized, options);
+      return await writeAtomically(await this.#placeOf(path), sized, options);
     } catch (error) {
       throw this.#error(error, this.uriOf(key), options.signal);
     }
@@ -107,9 +102,7 @@ export class FileStore implements ObjectStore {
   async copy(from: string, to: string): Promise<void> {
     const [source, target] = [this.#pathOf(from), this.#pathOf(to)];
     try {
-      await this.#check(source);
-      await this.#check(target);
-      await linkAtomically(source, target);
+      await linkAtomically(await this.#placeOf(source), await this.#placeOf(target));
     } catch (error) {
       throw fileError(error, this.uriOf(from));
     }
@@ -125,12 +118,9 @@ export class FileStore implements ObjectStore {
     const keyPrefix = prefix.slice(0, prefix.lastIndexOf('/') + 1);
     const folder = this.#pathOf(keyPrefix);
     try {
-      await this.#check(folder);
-      for (const entry of await readdir(folder, { withFileTypes: true })) {
-        if (!`${keyPrefix}${entry.name}`.startsWith(prefix)) continue;
-        // A link is removed itself; what it leads to stays.
-        await rm(join(folder, entry.name), { recursive: true, force: true });
-      }
+      await inFolder(await this.#check(folder), (opened) =>
+        removeEntries(opened, (name) => `${keyPrefix}${name}`.startsWith(prefix)),
+      );
       if (prefix !== '' && prefix.endsWith('/')) await removeIfEmpty(folder);
     } catch (error) {
       if (!isMissing(error)) throw fileError(error, this.uriOf(prefix));
@@ -147,7 +137,13 @@ export class FileStore implements ObjectStore {
     return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path;
   }
 
-  #check(path: string): Promise<void> {
+  /** Where a file is to be written. What is there may be a link to an allowed place, which is replaced itself. */
+  async #placeOf(path: string): Promise<FilePlace> {
+    await this.#check(path);
+    return { folder: await this.#check(dirname(path)), name: basename(path) };
+  }
+
+  #check(path: string): Promise<string> {
     return checkRealPath(path, pathToFileURL(path).href, this.#bounds);
   }
 

@@ -1,10 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { link, mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { AppError, type WriteOptions } from '@headstart/contracts';
 import type { SizedBody } from './body.js';
+import { inFolder } from './file-open.js';
 
 const TEMPORARY_NAME = /^\.headstart-[0-9a-f-]{36}\.tmp$/;
+
+/** Where a file is, or is to be. */
+export interface FilePlace {
+  /** Without links; it need not exist. */
+  folder: string;
+  name: string;
+}
 
 function temporaryName(): string {
   return `.headstart-${randomUUID()}.tmp`;
@@ -22,42 +29,46 @@ export function isTemporaryName(name: string): boolean {
  * @returns false where `onlyIfAbsent` is set and the file exists.
  */
 export async function writeAtomically(
-  path: string,
+  { folder, name }: FilePlace,
   body: SizedBody,
   options: WriteOptions,
 ): Promise<boolean> {
-  const folder = dirname(path);
   await mkdir(folder, { recursive: true });
-  const temporary = join(folder, temporaryName());
-  try {
-    await writeDurably(temporary, body, options.signal);
-    if (options.onlyIfAbsent) {
-      if (!(await linkIfAbsent(temporary, path))) return false;
-    } else await rename(temporary, path);
-    await syncFolder(folder);
-    return true;
-  } finally {
-    // Gone already after a rename; after a link it is the second name of the file.
-    await rm(temporary, { force: true });
-  }
+  return inFolder(folder, async ({ at, sync }) => {
+    const temporary = at(temporaryName());
+    try {
+      await writeDurably(temporary, body, options.signal);
+      if (options.onlyIfAbsent) {
+        if (!(await linkIfAbsent(temporary, at(name)))) return false;
+      } else await rename(temporary, at(name));
+      await sync();
+      return true;
+    } finally {
+      // Gone already after a rename; after a link it is the second name of the file.
+      await rm(temporary, { force: true });
+    }
+  });
 }
 
 /**
  * Gives a file a second name, in place of what has that name. No file is ever written to in place, so both stay what
  * they are whatever becomes of the other.
  */
-export async function linkAtomically(from: string, to: string): Promise<void> {
-  const folder = dirname(to);
-  await mkdir(folder, { recursive: true });
-  const temporary = join(folder, temporaryName());
-  try {
-    await link(from, temporary);
-    await rename(temporary, to);
-    await syncFolder(folder);
-  } finally {
-    // Still there where both are the same file already: then rename(2) does nothing.
-    await rm(temporary, { force: true });
-  }
+export async function linkAtomically(from: FilePlace, to: FilePlace): Promise<void> {
+  await mkdir(to.folder, { recursive: true });
+  await inFolder(from.folder, (source) =>
+    inFolder(to.folder, async ({ at, sync }) => {
+      const temporary = at(temporaryName());
+      try {
+        await link(source.at(from.name), temporary);
+        await rename(temporary, at(to.name));
+        await sync();
+      } finally {
+        // Still there where both are the same file already: then rename(2) does nothing.
+        await rm(temporary, { force: true });
+      }
+    }),
+  );
 }
 
 async function writeDurably(path: string, body: SizedBody, signal: AbortSignal | undefined): Promise<void> {
@@ -85,15 +96,5 @@ async function linkIfAbsent(temporary: string, path: string): Promise<boolean> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
     throw error;
-  }
-}
-
-/** A rename is on the disk only when its folder is. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

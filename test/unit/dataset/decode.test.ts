@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { decodePicture, decodePixels, UnusablePicture } from '@headstart/dataset';
@@ -165,5 +165,21 @@ describe('decodePicture', () => {
       await writeFile(file, await plainPicture(colour).png().toBuffer());
       expect(Array.from(await decodePicture(file, 1, LIMITS))).toEqual([colour.r, colour.g, colour.b]);
     }
+  });
+
+  it('reads nothing by way of a link that has been put on the path', async () => {
+    const [own, other] = [join(folder, 'own'), join(folder, 'other')];
+    for (const path of [own, other]) {
+      await mkdir(path);
+      await writeFile(join(path, 'a.png'), await plainPicture(ORANGE).png().toBuffer());
+    }
+    const file = join(own, 'a.png');
+    expect(await decodePicture(file, 1, LIMITS)).toHaveLength(3);
+    await rm(file);
+    await symlink(join(other, 'a.png'), file);
+    await expect(decodePicture(file, 1, LIMITS)).rejects.toThrow('a link has been put on its way');
+    await rm(own, { recursive: true });
+    await symlink(other, own);
+    await expect(decodePicture(file, 1, LIMITS)).rejects.toThrow('a link has been put on its way');
   });
 });

@@ -32,7 +32,7 @@ test('.. that stays inside is allowed, and so is a percent sign in a name', asyn
   const uri = store.uriOf('100%25/a b#?.txt');
   const { store: folder, key } = stores.locate(uri);
   expect(key).toBe('a b#?.txt');
-  expect(await folder.stat(key)).toEqual({ key, sizeBytes: 1 });
+  expect(await folder.stat(key)).toEqual({ key, sizeBytes: 1, path: join(root, '100%25/a b#?.txt') });
   expect(stores.open(`file://${root}/sub/../other`).uri).toBe(`file://${root}/other/`);
 });
 

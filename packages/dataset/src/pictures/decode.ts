@@ -1,13 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import type { PictureLimits } from '../limits.js';
 import { sniffFormat, type PictureFormat } from './format.js';
+import { readPicture } from './read.js';
 import { resizeBilinear, type Pixels } from './resize.js';
-
-/** A file that is no picture this service trains on; the message is the reason, for the report. */
-export class UnusablePicture extends Error {
-  override name = 'UnusablePicture';
-}
+import { UnusablePicture } from './unusable.js';
 
 /**
  * Decodes a whole picture to 8-bit pixels at its full size; of an animation, the first frame.
@@ -51,7 +47,7 @@ export const DECODING = `1, libvips ${sharp.versions.vips}`;
 /**
  * Reads a picture as Keras's `image_dataset_from_directory` does.
  *
- * @param file path of a picture on this machine.
+ * @param file absolute path of a picture on this machine, without links.
  * @param size pixels a side of the result.
  * @returns RGB [size, size, 3] float32, 0..255, resized bilinearly and not rounded.
  * @throws UnusablePicture if it cannot be decoded, which a verified picture can.
@@ -62,5 +58,5 @@ export async function decodePicture(
   limits: PictureLimits,
 ): Promise<Float32Array> {
   // Read here, not by libvips: it caches files by their path, and a path may hold another picture later.
-  return resizeBilinear(await decodePixels(await readFile(file), limits), size);
+  return resizeBilinear(await decodePixels(await readPicture(file, limits), limits), size);
 }

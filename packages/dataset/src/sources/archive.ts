@@ -1,8 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, realpath, rm } from 'node:fs/promises';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
-import { fileURLToPath } from 'node:url';
 import { unpackArchive } from '../archives/unpack.js';
 import { byCodeUnit } from '../paths.js';
 import { counted, tooLargeDownload } from './folder.js';
@@ -13,14 +12,14 @@ export async function openArchive(context: OpenContext): Promise<Source> {
   const { uri, stores, workDir, limits, signal, onProgress } = context;
   const { store, key } = stores.locate(uri);
   await mkdir(workDir, { recursive: true });
-  const directory = join(workDir, 'dataset');
+  const directory = join(await realpath(workDir), 'dataset');
   await rm(directory, { recursive: true, force: true });
 
   let unpacked;
   if (uri.startsWith('file:')) {
-    // stat() answers for the path being allowed and there; only then is it opened by its path.
-    if ((await store.stat(key)) === null) throw datasetNotFound(uri);
-    unpacked = await unpackArchive(fileURLToPath(store.uriOf(key)), { uri, directory, limits, signal });
+    const path = (await store.stat(key))?.path;
+    if (path === undefined) throw datasetNotFound(uri);
+    unpacked = await unpackArchive(path, { uri, directory, limits, signal });
   } else {
     const archive = join(workDir, 'dataset-archive');
     await downloadArchive(archive, context);

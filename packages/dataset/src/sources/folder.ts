@@ -1,6 +1,5 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { AppError, type ObjectInfo, type ObjectStore, printableUri } from '@headstart/contracts';
 import { countFile, tooLargeReason, writeUpTo } from '../archives/unpacker.js';
 import { mapConcurrently } from '../concurrency.js';
@@ -8,17 +7,18 @@ import { DOWNLOAD_CONCURRENCY, type DatasetLimits } from '../limits.js';
 import { ignoredPlace } from '../paths.js';
 import type { LocalFile, OpenContext, Refusal, Source } from './source.js';
 
-/** A folder of objects: read in place at file://, downloaded from anywhere else. */
+/** A folder of objects: read in place where they are on this machine, downloaded from anywhere else. */
 export function openFolder(context: OpenContext): Source {
   const store = context.stores.open(context.uri);
-  const inPlace = context.uri.startsWith('file:');
   return {
     listFolders: (key) => store.listFolders(key),
     async bring(isWanted) {
       const { objects, ignored } = await listObjects(store, isWanted, context.signal);
-      if (!inPlace) return { ...(await download(store, objects, context)), ignored };
-      const files = objects.map(({ key }) => ({ path: key, file: fileURLToPath(store.uriOf(key)) }));
-      return { files, refused: [], ignored };
+      const files = objects.flatMap(({ key, path }) =>
+        path === undefined ? [] : [{ path: key, file: path }],
+      );
+      if (files.length === objects.length) return { files, refused: [], ignored };
+      return { ...(await download(store, objects, context)), ignored };
     },
   };
 }
@@ -48,6 +48,7 @@ async function download(
   const directory = join(workDir, 'dataset');
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
+  const real = await realpath(directory);
   const refused: Refusal[] = [];
   let totalBytes = 0;
   let done = 0;
@@ -62,8 +63,8 @@ async function download(
     numbered,
     { concurrency: DOWNLOAD_CONCURRENCY, signal },
     async ({ key, sizeBytes, index }): Promise<LocalFile | null> => {
-      // Numbers, not keys: a key may hold "..", or be a file and a folder at once.
-      const file = join(directory, String(index).padStart(6, '0'));
+      // Numbers, not keys: a key may be a file and a folder at once.
+      const file = join(real, String(index).padStart(6, '0'));
       const receivedBytes =
         sizeBytes > limits.pictureBytes
           ? sizeBytes

@@ -9,7 +9,7 @@ export interface Refusal {
 export interface LocalFile {
   /** Path below the data set's root, with "/" between the parts. */
   path: string;
-  /** Absolute path on this machine. */
+  /** Absolute path on this machine, without links. */
   file: string;
 }
 

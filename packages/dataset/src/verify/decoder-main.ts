@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import sharp from 'sharp';
-import { tooLargeReason } from '../archives/unpacker.js';
 import { DatasetLimits } from '../limits.js';
-import { decodePixels, UnusablePicture } from '../pictures/decode.js';
+import { decodePixels } from '../pictures/decode.js';
+import { readPicture } from '../pictures/read.js';
+import { UnusablePicture } from '../pictures/unusable.js';
 import type { Answer, Request } from './protocol.js';
 
 const WATCH_INTERVAL_MS = 20;
@@ -34,9 +34,7 @@ async function answer({ file }: Request, limits: DatasetLimits): Promise<void> {
 }
 
 async function verify(file: string, limits: DatasetLimits) {
-  const { size } = await stat(file);
-  if (size > limits.pictureBytes) throw new UnusablePicture(tooLargeReason(size, limits));
-  const bytes = await readFile(file);
+  const bytes = await readPicture(file, limits);
   const { format } = await decodePixels(bytes, limits);
   return { sha256: createHash('sha256').update(bytes).digest('hex'), format };
 }

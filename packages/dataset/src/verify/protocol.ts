@@ -10,7 +10,7 @@
 import type { PictureFormat } from '../pictures/format.js';
 
 export interface Request {
-  /** Absolute path. */
+  /** Absolute path, without links. */
   file: string;
 }
 

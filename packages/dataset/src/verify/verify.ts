@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { AppError } from '@headstart/contracts';
 import { mapConcurrently } from '../concurrency.js';
 import { DECODE_CONCURRENCY, type DatasetLimits, STOPPED_PICTURES } from '../limits.js';
 import type { PictureFormat } from '../pictures/format.js';
+import { readPicture } from '../pictures/read.js';
 import type { LocalFile, OnProgress, Refusal } from '../sources/source.js';
 import { type Decoder, startDecoder } from './decoder.js';
 import type { KnownPictures } from './known.js';
@@ -66,12 +66,13 @@ export async function verifyFiles<T extends LocalFile>(
 async function recall(
   file: string,
   known: KnownPictures | null,
-  { pictureBytes }: DatasetLimits,
+  limits: DatasetLimits,
 ): Promise<Answer | null> {
-  if (!known || known.isEmpty || (await stat(file)).size > pictureBytes) return null;
-  const sha256 = createHash('sha256')
-    .update(await readFile(file))
-    .digest('hex');
+  if (!known || known.isEmpty) return null;
+  // Why it cannot be read, its decoder says.
+  const bytes = await readPicture(file, limits).catch(() => null);
+  if (bytes === null) return null;
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
   const format = known.formatOf(sha256);
   return format ? { type: 'verified', sha256, format } : null;
 }

@@ -1,5 +1,4 @@
 import { basename, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { AppError, type ObjectStores, type Plan, printableUri, type Progress } from '@headstart/contracts';
 import { downloadTo } from '@headstart/storage';
 import { type BaseWeights, loadBaseWeights } from '@headstart/training';
@@ -46,9 +45,8 @@ export async function loadWeights(
 async function fileInPlace(stores: ObjectStores, uri: string): Promise<string | null> {
   if (!uri.startsWith('file:')) return null;
   const { store, key } = stores.locate(uri);
-  // stat() answers for the path being allowed and there; only then is it opened by its path.
   const found = await store.stat(key);
-  return found && found.sizeBytes <= MAX_WEIGHTS_BYTES ? fileURLToPath(store.uriOf(key)) : null;
+  return found?.path !== undefined && found.sizeBytes <= MAX_WEIGHTS_BYTES ? found.path : null;
 }
 
 function weightsNotFound(error: unknown, uri: string): unknown {
