@@ -11,7 +11,7 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { runInNewContext } from 'node:vm';
-import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished } from 'vitest';
+import { afterEach, beforeEach, describe, expect, inject, it, onTestFinished, vi } from 'vitest';
 import { makeFolders, startApi, type TestApi } from '../support/api.js';
 import { makeHolder } from '../support/keys.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
@@ -234,23 +234,39 @@ describe('the client', () => {
     });
   });
 
-  it('waits until the job has ended, over an outage too', async () => {
+  it('waits until the job has ended, over an outage too, however long it waits between two looks', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    onTestFinished(() => void vi.useRealTimers());
     const { port } = new URL(client.baseUrl);
     const proxy = await startTcpProxy({ host: '127.0.0.1', port: Number(port) });
     const { id } = await client.createJob(request);
     const seen: Job['status'][] = [];
     const distant = new HeadstartClient(`http://127.0.0.1:${proxy.port}`);
     let worker: Worker | undefined;
+    let cut: Promise<void> | undefined;
+    let outages = 0;
+    const getJob = distant.getJob.bind(distant);
+    distant.getJob = (...args) =>
+      getJob(...args).catch(async (error: unknown) => {
+        outages++;
+        await cut;
+        await proxy.restore();
+        throw error;
+      });
     const job = await distant.waitForJob(id, {
       intervalMs: 20,
       onUpdate: ({ status }) => {
         seen.push(status);
-        if (seen.length === 1) void proxy.cut().then(() => proxy.restore());
+        if (seen.length === 1) {
+          vi.setSystemTime(Date.now() + 120_000);
+          cut = proxy.cut();
+        }
         if (seen.length === 2) worker = startWorker();
       },
     });
     expect(job.status).toBe('succeeded');
     expect(seen[0]).toBe('queued');
+    expect(outages).toBe(1);
     await worker?.close();
     await proxy.cut();
   });

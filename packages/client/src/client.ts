@@ -167,16 +167,19 @@ export class HeadstartClient {
   /** Looks at the job until it has ended, whichever way, and bears outages of up to a minute. */
   async waitForJob(id: string, options: WaitOptions = {}): Promise<Job> {
     const { onUpdate, signal, intervalMs = 1000 } = options;
-    let answeredAt = Date.now();
+    let awaySince: number | null = null;
     for (;;) {
       signal?.throwIfAborted();
+      const askedAt = Date.now();
       try {
         const job = await this.getJob(id, signal ? { signal } : {});
-        answeredAt = Date.now();
+        awaySince = null;
         onUpdate?.(job);
         if (ENDED_STATUSES.includes(job.status)) return job;
       } catch (error) {
-        if (!isOutage(error) || Date.now() - answeredAt > OUTAGE_LIMIT_MS) throw error;
+        // Not since the last answer, behind which there may be a longer interval.
+        awaySince ??= askedAt;
+        if (!isOutage(error) || Date.now() - awaySince > OUTAGE_LIMIT_MS) throw error;
       }
       await delay(intervalMs, undefined, signal ? { signal } : {});
     }
