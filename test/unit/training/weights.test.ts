@@ -165,6 +165,42 @@ describe('tfjs models', () => {
     },
   );
 
+  it('are found in a bucket whatever their folder is called', async () => {
+    const uri = 's3://bucket/my runs/50 % of é/model.json';
+    const file = join(await temporaryFolder(), 'model.json');
+    await writeFile(file, JSON.stringify({ weightsManifest: [{ paths: ['a b.bin'], weights: [] }] }));
+    const fetched: string[] = [];
+    const loading = loadBaseWeights(planUpTo('block1_pool', uri), {
+      fetchFile: (wanted) => {
+        fetched.push(wanted);
+        return Promise.resolve(file);
+      },
+      imagenetFile: () => Promise.reject(new Error('not asked for')),
+    });
+    await expect(loading).rejects.toMatchObject({
+      details: { missingLayers: ['block1_conv1', 'block1_conv2'] },
+    });
+    expect(fetched).toEqual([uri, 's3://bucket/my runs/50 % of é/a b.bin']);
+  });
+
+  it.each([
+    [[{}], 'weightsManifest.0.paths'],
+    [[{ paths: 'x.bin', weights: [] }], 'weightsManifest.0.paths'],
+    [[{ paths: [], weights: [{ name: 'a/kernel', dtype: 'float32' }] }], 'weightsManifest.0.weights.0.shape'],
+    [
+      [{ paths: [], weights: [{ name: 'a/kernel', shape: [-1], dtype: 'float32' }] }],
+      'weightsManifest.0.weights.0.shape.0',
+    ],
+  ])('of another shape are refused: %j', async (weightsManifest, field) => {
+    const file = join(await temporaryFolder(), 'model.json');
+    await writeFile(file, JSON.stringify({ weightsManifest }));
+    const loading = load(planUpTo('block1_pool', 's3://bucket/model.json'), file);
+    await expect(loading).rejects.toMatchObject({
+      code: 'weights_invalid',
+      message: expect.stringContaining(field) as string,
+    });
+  });
+
   it('that are none are refused', async () => {
     await expect(
       load(planUpTo('block1_pool', 's3://bucket/model.json'), import.meta.filename),

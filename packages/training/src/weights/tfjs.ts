@@ -1,12 +1,30 @@
 import { readFile } from 'node:fs/promises';
-import { AppError, printableUri } from '@headstart/contracts';
-import type { io } from '@tensorflow/tfjs-core';
+import { AppError, describeIssues, printableUri } from '@headstart/contracts';
+import { z } from 'zod';
 import {
   type BaseWeights,
   type ConvolutionShape,
   pickConvolutions,
   type StoredArray,
 } from './base-weights.js';
+
+/** Of tfjs's io.ModelJSON, what is read here. */
+const ModelJson = z.object({
+  weightsManifest: z.array(
+    z.object({
+      paths: z.array(z.string()),
+      weights: z.array(
+        z.object({
+          name: z.string(),
+          shape: z.array(z.int().min(0)),
+          dtype: z.string(),
+          quantization: z.object({ dtype: z.string() }).optional(),
+        }),
+      ),
+    }),
+  ),
+});
+type WeightsManifest = z.infer<typeof ModelJson>['weightsManifest'];
 
 /**
  * Reads convolutions from a TensorFlow.js model: model.json and the shards beside it. Its weights are named
@@ -38,27 +56,42 @@ export async function readTfjsWeights(
 function shardUri(path: string, modelUri: string): string {
   const folder = new URL('.', modelUri).href;
   const shard = new URL(path, modelUri).href;
-  if (shard.startsWith(folder)) return shard;
+  if (shard.startsWith(folder)) {
+    if (!modelUri.startsWith('s3:')) return shard;
+    // A key stands in its URI as it is, where a URL would have some of its characters encoded.
+    if (!path.split('/').includes('..')) return modelUri.slice(0, modelUri.lastIndexOf('/') + 1) + path;
+  }
   throw new AppError(
     'weights_invalid',
     `${printableUri(modelUri)} names a shard outside its own folder. Put all shards beside model.json.`,
   );
 }
 
-function readManifest(json: string, uri: string): io.WeightsManifestConfig {
-  try {
-    const { weightsManifest } = JSON.parse(json) as { weightsManifest?: io.WeightsManifestConfig };
-    if (Array.isArray(weightsManifest)) return weightsManifest;
-  } catch {
-    // Falls through to the error that says what is wanted.
-  }
+function readManifest(json: string, uri: string): WeightsManifest {
+  const model = parseJson(json);
+  const { data, error } = ModelJson.safeParse(model);
+  if (data) return data.weightsManifest;
+  const [issue] = describeIssues(error, model);
   throw new AppError(
     'weights_invalid',
-    `${uri} is not a TensorFlow.js model.json: it has no weightsManifest.`,
+    `${uri} is not a TensorFlow.js model.json with its weights: ${issue?.field}: ${issue?.message}.`,
   );
 }
 
-function decodeGroup(bytes: Buffer, specs: io.WeightsManifestEntry[], uri: string): Map<string, StoredArray> {
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Falls through to the error that says what is wanted.
+    return undefined;
+  }
+}
+
+function decodeGroup(
+  bytes: Buffer,
+  specs: WeightsManifest[number]['weights'],
+  uri: string,
+): Map<string, StoredArray> {
   const arrays = new Map<string, StoredArray>();
   let offset = 0;
   for (const { name, shape, dtype, quantization } of specs) {
