@@ -99,6 +99,38 @@ describe('stores within prefixes', () => {
     expect(await readFile(join(fish, 'set', 'a.txt'), 'utf8')).toBe(fish);
   });
 
+  it.each(['set', 'set/a.txt', 'set/a.txt/x', 'missing', 'missing/x'])(
+    'tell nothing of what is outside by what they say of a link to it (%s)',
+    async (path) => {
+      const { bounded, birds, fish } = await sandbox();
+      await symlink(join(fish, path), join(birds, 'link'));
+      const store = bounded.open(uriOf(birds));
+      const calls = [
+        () => store.stat('link'),
+        () => store.read('link'),
+        () => store.listFolders(),
+        () => store.listFolders('link'),
+        () => keysOf(store),
+        () => store.deleteAll('link/'),
+      ];
+      for (const call of calls) await expectRefused(call, { birds, fish });
+    },
+  );
+
+  it('pass over a link to what is not there, or round in a circle, where it stays within one of them', async () => {
+    const { bounded, birds } = await sandbox();
+    await symlink(join(birds, 'missing'), join(birds, 'dangling'));
+    await symlink('circle', join(birds, 'circle'));
+    const store = bounded.open(uriOf(birds));
+    expect(await keysOf(store)).toEqual(['set/a.txt']);
+    for (const key of ['dangling', 'circle']) {
+      expect(await store.stat(key)).toBeNull();
+      expect((await failureOf(() => store.read(key))).code).toBe('storage_not_found');
+      expect(await store.write(key, Buffer.from('x'))).toBe(true);
+      expect(await store.stat(key)).toMatchObject({ sizeBytes: 1 });
+    }
+  });
+
   it('follow those that stay within one of them, and a prefix that is a link', async () => {
     const { root, bounded, birds, fish, stores } = await sandbox();
     await symlink(join(birds, 'set'), join(birds, 'again'));
