@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Dataset } from '@headstart/contracts';
@@ -6,7 +6,7 @@ import type { OpenDatasetOptions } from '@headstart/dataset';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createStores } from '@headstart/storage';
 import { makeTar, makeZip } from '../../support/archives.js';
-import { errorOf, LIMITS, openBelow, uriOf } from '../../support/dataset.js';
+import { errorOf, LIMITS, openBelow, storesFor, uriOf } from '../../support/dataset.js';
 import { startHttps } from '../../support/https-server.js';
 import { pngs } from '../../support/pictures.js';
 
@@ -40,6 +40,32 @@ describe('archives', () => {
     expect(report).toMatchObject({ split: { source: 'folders' }, pictures: { train: 6, val: 2 } });
     expect(val[0]?.path).toBe('flowers/val/lily/000.png');
     for (const { file } of train) expect(file.startsWith(join(root, 'work', 'dataset'))).toBe(true);
+  });
+
+  it('one that a link leads to since it was found is not read', async () => {
+    const [own, other] = [join(root, 'own'), join(root, 'other')];
+    for (const folder of [own, other]) {
+      await mkdir(folder);
+      const entries = entriesOf({ ...(await pngs('a', 2)), ...(await pngs('b', 2, 9)) });
+      await writeFile(join(folder, 'data.zip'), makeZip(entries));
+    }
+    const stores = storesFor(root);
+    const swapping: typeof stores = {
+      ...stores,
+      locate(uri) {
+        const { store, key } = stores.locate(uri);
+        const found = store.stat.bind(store);
+        store.stat = async (name) => {
+          const info = await found(name);
+          await rename(own, `${own}-moved`);
+          await symlink(other, own);
+          return info;
+        };
+        return { store, key };
+      },
+    };
+    const error = await errorOf(open({ uri: uriOf(join(own, 'data.zip')), stores: swapping }));
+    expect(error.message).toContain('a link has been put on its way');
   });
 
   it('an empty class folder is seen', async () => {

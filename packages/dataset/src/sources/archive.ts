@@ -3,6 +3,7 @@ import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { unpackArchive } from '../archives/unpack.js';
+import { inPlace } from '../in-place.js';
 import { byCodeUnit } from '../paths.js';
 import { counted, tooLargeDownload } from './folder.js';
 import { datasetNotFound, type OpenContext, type Source } from './source.js';
@@ -19,7 +20,8 @@ export async function openArchive(context: OpenContext): Promise<Source> {
   if (uri.startsWith('file:')) {
     const path = (await store.stat(key))?.path;
     if (path === undefined) throw datasetNotFound(uri);
-    unpacked = await unpackArchive(path, { uri, directory, limits, signal });
+    const options = { uri, directory, limits, signal };
+    unpacked = await inPlace(path, (opened) => unpackArchive(opened.path, options));
   } else {
     const archive = join(workDir, 'dataset-archive');
     await downloadArchive(archive, context);

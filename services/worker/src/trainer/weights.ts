@@ -29,8 +29,6 @@ export async function loadWeights(
     async fetchFile(uri) {
       const file = join(workDir, 'weights', `${fetched++}-${basename(printableUri(uri))}`);
       try {
-        const inPlace = await fileInPlace(stores, uri);
-        if (inPlace !== null) return inPlace;
         await downloadTo(stores, uri, file, { maxBytes: MAX_WEIGHTS_BYTES, signal, onProgress });
         return file;
       } catch (error) {
@@ -39,14 +37,6 @@ export async function loadWeights(
     },
     imagenetFile: () => imagenetFile(cacheDir, { url: imagenetWeightsUrl, signal, onProgress }),
   });
-}
-
-/** Path of an object that lies on this machine already and may be read; else null. */
-async function fileInPlace(stores: ObjectStores, uri: string): Promise<string | null> {
-  if (!uri.startsWith('file:')) return null;
-  const { store, key } = stores.locate(uri);
-  const found = await store.stat(key);
-  return found?.path !== undefined && found.sizeBytes <= MAX_WEIGHTS_BYTES ? found.path : null;
 }
 
 function weightsNotFound(error: unknown, uri: string): unknown {
