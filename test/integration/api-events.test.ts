@@ -5,6 +5,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, inject, it } from 'vitest';
 import { folderUri, startApi, type TestApi } from '../support/api.js';
+import { poll } from '../support/poll.js';
 import { makePayload } from '../support/queue.js';
 
 let api: TestApi;
@@ -127,6 +128,23 @@ describe('GET /jobs/:id/events', () => {
     const headers = { 'last-event-id': 'yesterday' };
     expect((await api.ask({ url: `/jobs/${id}/events`, headers })).status).toBe(400);
     expect((await api.ask({ url: `/jobs/${newJobId()}/events` })).status).toBe(404);
+  });
+
+  it('is followed no longer when its client is gone', async () => {
+    const { redis, prefix } = api.queue;
+    const listeners = (count: number, timeoutMs: number) =>
+      poll(
+        `the channel to have ${count} listeners`,
+        async () => ((await redis.pubsub('NUMSUB', `${prefix}:events:${id}`))[1] === count ? true : null),
+        timeoutMs,
+      );
+    const leave = new AbortController();
+    const response = await fetch(`${url}/jobs/${id}/events`, { signal: leave.signal });
+    await listeners(1, 10_000);
+    leave.abort();
+    await expect(response.text()).rejects.toThrow();
+    // Sooner than a feed is looked at without news.
+    await listeners(0, 3000);
   });
 
   it('lets the service close', async () => {

@@ -13,11 +13,12 @@ const LOOK_AGAIN_MS = 5000;
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * A job's events as text/event-stream, to be destroyed when the client is gone.
+     * A job's events as text/event-stream.
      * @param after an entry's id.
-     * @param dismissed ends the stream when it is aborted.
+     * @param ends the stream ends when one of them is aborted, as it must be when the client is gone: a stream that is destroyed still
+     * waits for the next event.
      */
-    followJob(id: string, after: string, dismissed: AbortSignal): Readable;
+    followJob(id: string, after: string, ends: AbortSignal[]): Readable;
   }
 }
 
@@ -68,12 +69,9 @@ export const jobFeedsPlugin = fp<{ redis: ReturnType<typeof createRedis>; prefix
       }
     }
 
-    app.decorate('followJob', (id: string, after: string, dismissed: AbortSignal) => {
-      const gone = new AbortController();
-      const stream = Readable.from(listen(id, after, [gone.signal, dismissed]), { objectMode: false });
-      stream.once('close', () => gone.abort());
-      return stream;
-    });
+    app.decorate('followJob', (id: string, after: string, ends: AbortSignal[]) =>
+      Readable.from(listen(id, after, ends), { objectMode: false }),
+    );
     // Before the server waits for its connections to end.
     app.addHook('preClose', async () => closing.abort());
     app.addHook('onClose', async () => subscriber.close());

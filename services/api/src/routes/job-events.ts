@@ -48,6 +48,8 @@ const route: FastifyPluginAsyncZod = async (app) => {
     const lastId = request.headers['last-event-id'] ?? '0-0';
     if (lastId === END && ENDED_STATUSES.includes(job.status)) return reply.code(204).send(null);
     const after = lastId === END ? '0-0' : lastId;
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
     return (
       reply
         .type('text/event-stream')
@@ -55,7 +57,7 @@ const route: FastifyPluginAsyncZod = async (app) => {
         .header('x-accel-buffering', 'no')
         // A service that closes ends the answer, and must not then wait for the client to close what carried it.
         .header('connection', 'close')
-        .send(app.followJob(job.id, after, request.caller.dismissed) as never)
+        .send(app.followJob(job.id, after, [request.caller.dismissed, gone.signal]) as never)
     );
   });
 };
