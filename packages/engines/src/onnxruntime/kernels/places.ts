@@ -24,6 +24,8 @@ interface Pairs {
   outside: number[];
 }
 
+type SideName = 'inside' | 'outside';
+
 interface Side {
   positions: number;
   channels: number;
@@ -50,44 +52,37 @@ export function partsOf(filter: Float32Array, info: Conv2DInfo): Float32Array[] 
 
 /** x [n, H, W, I], the parts of the filter and, if there is one, the bias [O] -> y [n, H', W', O]. */
 export function convolutionByPlace(info: Conv2DInfo, relu: boolean, hasBias: boolean): GraphBuilder {
-  const { inside, outside } = sidesOf(info);
+  const { positions, channels } = sidesOf(info).outside;
   const graph = new GraphBuilder();
-  const x = graph.input('x', 'float32', ['n', inside.positions, inside.channels]);
-  const pairs = pairsOf(info);
-  const products = pairs.map((pair) => {
-    const part = graph.input(`part${pair.place}`, 'float32', [inside.channels, outside.channels]);
-    return graph.node('Gemm', [take(graph, x, pair.inside, inside), part]);
-  });
-  const sum = addUp(
-    graph,
-    products,
-    pairs.map((pair) => pair.outside),
-    outside,
-  );
-  const biased = hasBias ? graph.node('Add', [sum, graph.input('bias', 'float32', [outside.channels])]) : sum;
+  const sum = sumOverPlaces(graph, info, 'inside', 'outside');
+  const biased = hasBias ? graph.node('Add', [sum, graph.input('bias', 'float32', [channels])]) : sum;
   const y = relu ? graph.node('Relu', [biased]) : biased;
-  graph.output('y', 'float32', ['n', outside.positions, outside.channels], y);
+  graph.output('y', 'float32', ['n', positions, channels], y);
   return graph;
 }
 
 /** dy [n, H', W', O], the parts of the filter -> dx [n, H, W, I]. */
 export function inputGradientByPlace(info: Conv2DInfo): GraphBuilder {
-  const { inside, outside } = sidesOf(info);
+  const { positions, channels } = sidesOf(info).inside;
   const graph = new GraphBuilder();
-  const dy = graph.input('dy', 'float32', ['n', outside.positions, outside.channels]);
+  const dx = sumOverPlaces(graph, info, 'outside', 'inside');
+  graph.output('dx', 'float32', ['n', positions, channels], dx);
+  return graph;
+}
+
+/** The graph's first inputs, values [n, positions, C] of one side and the parts of the filter -> those of the other side. */
+function sumOverPlaces(graph: GraphBuilder, info: Conv2DInfo, from: SideName, to: SideName): Value {
+  const sides = sidesOf(info);
+  const { positions, channels } = sides[from];
+  const values = graph.input('values', 'float32', ['n', positions, channels]);
   const pairs = pairsOf(info);
   const products = pairs.map((pair) => {
-    const part = graph.input(`part${pair.place}`, 'float32', [inside.channels, outside.channels]);
-    return graph.node('Gemm', [take(graph, dy, pair.outside, outside), part], { transB: 1 });
+    const part = graph.input(`part${pair.place}`, 'float32', [sides.inside.channels, sides.outside.channels]);
+    const rows = take(graph, values, pair[from], sides[from]);
+    return graph.node('Gemm', [rows, part], { transB: from === 'inside' ? 0 : 1 });
   });
-  const dx = addUp(
-    graph,
-    products,
-    pairs.map((pair) => pair.inside),
-    inside,
-  );
-  graph.output('dx', 'float32', ['n', inside.positions, inside.channels], dx);
-  return graph;
+  const targets = pairs.map((pair) => pair[to]);
+  return addUp(graph, products, targets, sides[to]);
 }
 
 /** @param x [n, H, W, I]. @param dy [n, H', W', O]. @returns the gradient of the filter [kh, kw, I, O]. */
@@ -121,7 +116,7 @@ function multiply(info: Conv2DInfo): GraphBuilder {
 }
 
 /** A picture's, in front of the convolution and behind it. */
-function sidesOf(info: Conv2DInfo): Record<'inside' | 'outside', Side> {
+function sidesOf(info: Conv2DInfo): Record<SideName, Side> {
   return {
     inside: { positions: info.inHeight * info.inWidth, channels: info.inChannels },
     outside: { positions: info.outHeight * info.outWidth, channels: info.outChannels },
