@@ -23,6 +23,7 @@ export async function buildDocument(): Promise<Document> {
     document.webhooks = describeWebhooks();
     nameWildcards(document);
     describeHeaders(document);
+    leaveFilesBare(document);
     addExamples(document);
     pruneSchemas(document);
     return document;
@@ -100,6 +101,19 @@ function describeHeaders(document: Document): void {
         example: `/${made}s/0b0e4f3c-5f0a-4c8e-9a52-5d1a3f0f6f6e`,
       };
     }
+  }
+}
+
+/**
+ * A media type without a schema is bytes (OpenAPI 3.1.1, "Working with Binary Data"). An empty schema would say that a range of a JSON file is JSON by
+ * itself.
+ */
+function leaveFilesBare(document: Document): void {
+  const responses = operationsOf(document).flatMap((operation) => Object.values(operation.responses ?? {}));
+  for (const response of responses) {
+    if ('$ref' in response) continue;
+    for (const media of Object.values(response.content ?? {}))
+      if (media.schema && Object.keys(media.schema).length === 0) delete media.schema;
   }
 }
 
